@@ -1,0 +1,1 @@
+//! How it gets smaller: quantised keys and values, and addresses.

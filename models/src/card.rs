@@ -1,0 +1,92 @@
+//! The card: what is known of a model.
+
+use lcedge_memory::Geometry;
+use serde::{Deserialize, Serialize};
+
+/// How the weights of the big matrices are stored in the graph's external data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightKind {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, widened when the graph is loaded.
+    F16,
+    /// 8-bit blocks of 32 (`MatMulNBits`).
+    Int8,
+    /// 4-bit blocks of 32 (`MatMulNBits`), exact for GGUF Q4_0 and Q4_1.
+    Int4,
+}
+
+/// One attention head whose un-rotated keys find passages again (a *retrieval head*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RetrievalHead {
+    /// Decoder layer, from 0.
+    pub layer: u16,
+    /// Key/value head of that layer, from 0.
+    pub kv_head: u16,
+}
+
+/// What is known of a prepared model. Stored as `card.json` beside the graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The name it is asked for by, e.g. `smollm2-135m`.
+    pub name: String,
+    /// Architecture as its files call it (`llama`).
+    pub architecture: String,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the gated feed-forward layer.
+    pub ffn: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab: usize,
+    /// Positions the model was trained on: distances in attention stay below this.
+    pub context: usize,
+    /// Rows of the graph's table of cosines: positions stay below this.
+    pub positions: usize,
+    /// RoPE base.
+    pub rope_theta: f32,
+    /// Epsilon of the RMS norms.
+    pub rms_eps: f32,
+    /// Whether the head is the embedding, transposed.
+    pub tied_head: bool,
+    /// First token of a session, where the model has one.
+    pub bos: Option<u32>,
+    /// Tokens that end an answer.
+    pub eos: Vec<u32>,
+    /// How the weights are stored.
+    pub weights: WeightKind,
+    /// BLAKE3 of the weights as they were read, the tokenizer and the template, hex. With the
+    /// geometry this is the identity of stored K,V; how the weights are stored is part of it.
+    pub fingerprint: String,
+    /// Licence of the weights as the source states it.
+    pub licence: Option<String>,
+    /// Layers whose un-rotated queries the graph gives, ascending (output `query.{layer}`).
+    pub query_layers: Vec<usize>,
+    /// Heads for the training-free address, best first; empty when none were calibrated.
+    pub retrieval_heads: Vec<RetrievalHead>,
+}
+
+impl Card {
+    /// The shape of this model's K,V, with blocks of `block_tokens` tokens.
+    ///
+    /// # Panics
+    /// When a size exceeds 65,535, which no reader lets through.
+    #[must_use]
+    pub fn geometry(&self, block_tokens: usize) -> Geometry {
+        let u = |n: usize| u16::try_from(n).expect("checked when the model was read");
+        Geometry {
+            layers: u(self.layers),
+            kv_heads: u(self.kv_heads),
+            head_dim: u(self.head_dim),
+            block_tokens: u(block_tokens),
+        }
+    }
+}

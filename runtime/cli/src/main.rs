@@ -1,0 +1,2 @@
+//! The lcedge command.
+fn main() {}

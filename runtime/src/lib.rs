@@ -1,0 +1,1 @@
+//! lcedge: an embedded, memory-augmented runtime.
