@@ -1,4 +1,12 @@
 //! Where it runs: the engine trait, its implementations, and ONNX Runtime found or fetched.
+mod buffer;
+mod check;
+#[doc(hidden)]
+pub mod contract;
 pub mod engine;
+pub mod fake;
+pub mod rope;
+mod window;
 
 pub use engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
+pub use fake::{FakeConfig, FakeEngine};
