@@ -72,9 +72,49 @@ pub struct Card {
     pub query_layers: Vec<usize>,
     /// Heads for the training-free address, best first; empty when none were calibrated.
     pub retrieval_heads: Vec<RetrievalHead>,
+    /// What a user should know of how the weights were stored, e.g. a lossy re-quantisation.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Card {
+    /// A card with these shapes and plain values elsewhere, for tests of code that takes cards.
+    #[must_use]
+    pub fn for_test(
+        layers: usize,
+        hidden: usize,
+        ffn: usize,
+        heads: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        vocab: usize,
+    ) -> Self {
+        Self {
+            name: "test".into(),
+            architecture: "llama".into(),
+            layers,
+            hidden,
+            ffn,
+            heads,
+            kv_heads,
+            head_dim,
+            vocab,
+            context: 512,
+            positions: 4096,
+            rope_theta: 10_000.0,
+            rms_eps: 1e-5,
+            tied_head: true,
+            bos: Some(1),
+            eos: vec![2],
+            weights: WeightKind::F32,
+            fingerprint: String::new(),
+            licence: None,
+            query_layers: Vec::new(),
+            retrieval_heads: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The shape of this model's K,V, with blocks of `block_tokens` tokens.
     ///
     /// # Panics
