@@ -5,6 +5,7 @@ pub mod card;
 pub mod decoder;
 pub mod encoding;
 pub mod gguf;
+pub mod onnx;
 mod ranges;
 pub mod rope;
 pub mod safetensors;

@@ -210,9 +210,8 @@ impl Weights {
     /// # Errors
     /// [`WeightsError`] when files or tensors are missing or do not fit.
     pub fn from_folder(dir: &Path) -> Result<Self, WeightsError> {
-        let mut decoder = Decoder::from_folder(dir)?;
+        let decoder = Decoder::from_folder(dir)?;
         let tensors = Safetensors::open(dir)?;
-        decoder.tied_head |= !tensors.tensors.contains_key("lm_head.weight");
         let parts = locate::safetensors(&decoder, &tensors.tensors)?;
         Ok(Self { decoder, files: tensors.files, parts })
     }

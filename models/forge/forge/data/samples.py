@@ -1,0 +1,436 @@
+"""Samples for training and evaluation: a context, questions that branch off it, and their layout.
+
+A context is real text with lines of facts put in. Each question is a branch: it sees the window, the
+blocks that are recalled for it and whatever the mode gives, and no other question. The target is the
+answer when the question's step can see it, else `ABSENT`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import layout
+from ..layout import BLOCK, RATIOS, Sizes, Step
+from . import corpus
+from .facts import ABSENT, Grammar, Item
+from .texts import Questions, cut_lines
+from .wordings import TRAIN, Wordings
+
+SYSTEM = "Answer from memory. If memory does not hold it, say: Not in memory."
+"""The system line that marks a memory question."""
+DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+POSITIVES = 8
+"""Largest number of blocks that hold an answer."""
+
+
+def memory_prompt(question: str, newline: bool = True) -> str:
+    """The chat turn that asks a memory question, right behind the text."""
+    return (
+        ("\n" if newline else "")
+        + f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
+        + "<|im_start|>assistant\n"
+    )
+
+
+def plain_prompt(question: str) -> str:
+    """The same without a chat template."""
+    return f"\n{SYSTEM}\nQuestion: {question}\nAnswer: "
+
+
+def chat_prompt(question: str, system: str | None = DEFAULT_SYSTEM) -> str:
+    """An ordinary chat turn."""
+    head = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
+    return f"{head}<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+@dataclass
+class Asked:
+    """An item whose lines have a place in a context: token spans of the lines that hold it."""
+
+    item: Item
+    spans: list[tuple[int, int]]
+
+    def blocks(self) -> list[int]:
+        """Blocks that hold any of its lines."""
+        found = set()
+        for a, b in self.spans:
+            found |= set(range(a // BLOCK, (b - 1) // BLOCK + 1))
+        return sorted(found)
+
+
+@dataclass
+class Context:
+    """Token ids of a context and what can be asked of it."""
+
+    ids: np.ndarray
+    asked: list[Asked]
+    text: str
+
+
+@dataclass
+class Branch:
+    """One question with its tokens; `answer` and `query` are (start, end) within `ids`."""
+
+    ids: list[int]
+    answer: tuple[int, int]
+    query: tuple[int, int]
+    weight: float
+    recalled: tuple[int, ...] = ()
+    positives: list[int] = field(default_factory=list)
+    foreign: bool = False
+    kind: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a sample is laid: which tiers exist and how large they are."""
+
+    chunk: int = 256
+    recent: int = 512
+    recent_asked: int = 512
+    beacons: tuple[int, ...] = ()
+    """Ratios to draw from; empty: no beacons."""
+    recall: int = 0
+    """Blocks recalled for a question; 0: none."""
+    full: bool = False
+
+
+RATIO_SHARES = {4: 0.32, 8: 0.30, 16: 0.20, 32: 0.18}
+
+
+def draw_mode(r: random.Random) -> Mode:
+    """A mode at random around the runtime's sizes."""
+    kind = r.random()
+    if kind < 0.15:
+        return Mode(full=True, chunk=r.choice((256, 512)))
+    recent = r.choice((0, 256, 256, 512, 512, 640, 768, 1024))
+    asked = r.choice((64, 128, 256, 320, 512, 768))
+    recall = r.choice((2, 4, 6, 8, 8, 8, 8))
+    beacons = RATIOS
+    if kind < 0.45:
+        beacons = ()
+    elif kind >= 0.70:
+        recall = 0
+    return Mode(r.choice((256, 256, 512)), recent, asked, beacons, recall)
+
+
+class Composer:
+    """Composes samples from texts. One for each worker; deterministic in its seed."""
+
+    def __init__(
+        self, texts: dict[str, str], words: dict, tokenizer, seed: int, sizes: Sizes,
+        wordings: Wordings = TRAIN, weights: dict[str, float] | None = None,
+        chats: list[tuple[str, str]] | None = None, loss_rows: int = 640, questions: float = 0.78,
+    ) -> None:  # fmt: skip
+        self.r, self.texts, self.tokenizer, self.sizes = random.Random(seed), texts, tokenizer, sizes
+        self.g = Grammar(self.r, wordings, words)
+        self.names = list(texts)
+        weights = weights or {s.name: s.weight for s in corpus.SOURCES}
+        self.weights = [weights[n] for n in self.names]
+        self.log = {s.name for s in corpus.SOURCES if s.log}
+        self.chats, self.loss_rows, self.questions = chats or [], loss_rows, questions
+        self.np = np.random.default_rng(seed)
+        self.branch_rows = min(416, sizes.rows // 4)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, no special tokens added."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    # ---- contexts
+
+    def context(self, facts: int | None = None, rows: int | None = None, item=None) -> Context:
+        """A context of `rows` tokens with `facts` items put in (drawn at random when None)."""
+        r, rows = self.r, rows or self.sizes.rows
+        source = r.choices(self.names, self.weights)[0]
+        log = source in self.log
+        # About 2 bytes a token in logs, 4 elsewhere; more is drawn and cut.
+        lines = cut_lines(self.texts[source], rows * (3 if log else 5), r)
+        if facts is None:
+            facts = r.randint(4, 10)
+        items = [(item or self.g.item)() for _ in range(facts)]
+        placed = self._insert(lines, items)
+        text = "".join(lines)
+        encoded = self.tokenizer.encode(text, add_special_tokens=False)
+        ids = encoded.ids
+        while len(ids) < rows:
+            extra = "".join(cut_lines(self.texts[source], rows * 4, r))
+            ids = ids + self.encode(extra)
+        ends = np.array([b for _, b in encoded.offsets])
+        starts = np.cumsum([0] + [len(x) for x in lines])
+        asked = []
+        for item_, where in placed:
+            spans = [self._span(ends, starts[i], starts[i + 1]) for i in where]
+            asked.append(Asked(item_, spans))
+        taken = {i for _, where in placed for i in where}
+        if facts:
+            asked += self._text_items(lines, log, taken, ends, starts)
+        return Context(np.array(ids[:rows]), asked, text)
+
+    @staticmethod
+    def _span(ends: np.ndarray, start: int, end: int) -> tuple[int, int]:
+        """Tokens that overlap the characters start..end (the end of line left out)."""
+        a = int(np.searchsorted(ends, start, side="right"))
+        return a, int(np.searchsorted(ends, end - 1, side="left")) + 1
+
+    def _insert(self, lines: list[str], items: list[Item]) -> list[tuple[Item, list[int]]]:
+        """Puts the items' lines among the lines; gives the final index of each."""
+        marks: list[tuple[int, int, str]] = []  # (place, item, line)
+        for number, item in enumerate(items):
+            places = sorted(self.r.randrange(len(lines) + 1) for _ in item.lines)
+            if len(places) > 1 and self.r.random() < 0.4:  # near each other
+                places = [min(len(lines), places[0] + 2 * i) for i in range(len(places))]
+            marks += [(p, number, line) for p, line in zip(places, item.lines)]
+        marks.sort(key=lambda m: m[0])
+        out, where = [], [[] for _ in items]
+        at = 0
+        for place, number, line in marks:
+            out += lines[at:place]
+            at = place
+            where[number].append(len(out))
+            out.append(line + "\n")
+        out += lines[at:]
+        lines[:] = out
+        return list(zip(items, where))
+
+    def _text_items(self, lines, log, taken, ends, starts) -> list[Asked]:
+        questions = Questions(self.g, lines, log)
+        found = []
+        picks = self.r.sample(range(len(lines)), min(len(lines), 24))
+        for i in picks:
+            if i in taken or len(found) >= 6:
+                continue
+            item = questions.make(i)
+            if item:
+                last = i + 1 if item.kind == "reply" else i
+                found.append(Asked(item, [self._span(ends, starts[i], starts[last + 1])]))
+        return found
+
+    # ---- branches
+
+    def branch(self, question: str, answer: str, weight: float, chat: str = "memory") -> Branch:
+        """Tokens of one question and its answer."""
+        if chat == "memory":
+            prompt = memory_prompt(question, self.r.random() < 0.8)
+        elif chat == "plain":
+            prompt = plain_prompt(question)
+        else:
+            prompt = "\n" + chat_prompt(question, self.r.choice((DEFAULT_SYSTEM, None)))
+        cut = prompt.index(question) if question in prompt else 0
+        head, tail = self.encode(prompt[:cut]), self.encode(prompt[cut + len(question) :])
+        middle = self.encode(question)
+        end = "\n" if chat == "plain" else "<|im_end|>"
+        reply = self.encode(answer + end)
+        start = len(head) + len(middle) + len(tail)
+        return Branch(
+            head + middle + tail + reply, (start, start + len(reply)),
+            (len(head), len(head) + len(middle)), weight,
+        )  # fmt: skip
+
+    def recalled(self, wanted: list[int], left: int, count: int, holding: list[int]) -> tuple:
+        """`count` blocks before `left`: the wanted ones, a neighbour at times, and distractors."""
+        chosen = set(wanted)
+        for b in wanted:
+            for near in (b - 1, b + 1):
+                if 0 <= near < left and len(chosen) < count and self.r.random() < 0.4:
+                    chosen.add(near)
+        pool = [b for b in holding if b < left and b not in chosen]
+        self.r.shuffle(pool)
+        while len(chosen) < min(count, left):
+            if pool and self.r.random() < 0.5:
+                chosen.add(pool.pop())
+            else:
+                chosen.add(self.r.randrange(left))
+        return tuple(sorted(chosen))
+
+    def _own(self, asked: Asked, mode: Mode, first: int, ratios, holding) -> Branch | None:
+        """A question about this context: answered when its step can see the answer."""
+        item, r = asked.item, self.r
+        left = first // BLOCK
+        gone = [b for b in asked.blocks() if b < left]
+        answer, recalled, absent = item.answer, (), False
+        covered = all(ratios[b] for b in gone)
+        if gone and mode.recall:
+            recall_it = r.random() < (0.85 if covered else 0.88) and len(gone) <= mode.recall
+            recalled = self.recalled(gone if recall_it else [], left, mode.recall, holding)
+            if not recall_it:
+                recalled = tuple(b for b in recalled if b not in gone)
+                absent = not covered
+        elif gone and not covered:
+            absent = True
+        elif mode.recall and left:
+            recalled = self.recalled([], left, mode.recall, holding)
+        if absent and (len(gone) < len(asked.blocks()) or item.kind in ("update", "several", "copy", "reply", "cloze")):
+            return None  # partly visible, or the same words may stand elsewhere
+        chat = "plain" if r.random() < 0.08 else "memory"
+        branch = self.branch(item.question, ABSENT if absent else answer, 2.0 if absent else item.weight, chat)
+        branch.recalled, branch.kind, branch.absent = recalled, item.kind, absent
+        return branch
+
+    def _foreign(self, other: Context, this: Context, mode: Mode, left, holding) -> Branch | None:
+        """A question whose answer is in another context: absent here, and a query for the address."""
+        choices = [a for a in other.asked if a.item.weight >= 5.0 and a.item.answer not in this.text]
+        choices = [a for a in choices if max(b for _, b in a.spans) <= len(other.ids) and len(a.blocks()) <= POSITIVES]
+        if not choices:
+            return None
+        asked = self.r.choice(choices)
+        chat = "plain" if self.r.random() < 0.08 else "memory"
+        branch = self.branch(asked.item.question, ABSENT, 2.0, chat)
+        branch.foreign, branch.positives = True, asked.blocks()
+        branch.kind, branch.absent = asked.item.kind, True
+        if mode.recall and left:
+            branch.recalled = self.recalled([], left, mode.recall, holding)
+        return branch
+
+    def _near(self, context: Context, mode: Mode, left: int, holding) -> Branch | None:
+        """A question that looks like one that could be answered, and cannot."""
+        choices = [a for a in context.asked if a.item.near]
+        if not choices:
+            return None
+        asked = self.r.choice(choices)
+        branch = self.branch(self.r.choice(asked.item.near), ABSENT, 2.0)
+        branch.kind, branch.absent = "near", True
+        if mode.recall and left:
+            gone = [b for b in asked.blocks() if b < left]
+            branch.recalled = self.recalled(gone[: mode.recall], left, mode.recall, holding)
+        return branch
+
+    def branches(self, this: Context, other: Context, mode: Mode, first: int, ratios, end: int) -> list[Branch]:
+        """Questions that fit the rows left for them."""
+        r, out, rows = self.r, [], 0
+        left = first // BLOCK
+        holding = [b for a in this.asked for b in a.blocks()]
+        own = [a for a in this.asked if max(b for _, b in a.spans) <= end]
+        r.shuffle(own)
+        slots = self.sizes.memory - self._context_slots(mode, ratios, end)
+        shown = sum(BLOCK // int(x) for x in ratios[:left] if x)
+        for _ in range(16):
+            kind = r.random()
+            if kind < 0.60:
+                branch = self._own(own.pop(), mode, first, ratios, holding) if own else None
+            elif kind < 0.83:
+                branch = self._foreign(other, this, mode, left, holding)
+            elif kind < 0.93:
+                branch = self._near(this, mode, left, holding)
+            else:
+                branch = None
+                if self.chats:
+                    question, answer = r.choice(self.chats)
+                    branch = self.branch(question, answer, 1.0, "chat")
+                    branch.kind = "chat"
+            if branch is None:
+                continue
+            need = (self.sizes.sinks + shown + BLOCK * len(branch.recalled)) if left else 0
+            if rows + len(branch.ids) > self.branch_rows or need > slots or len(out) + 12 > self.sizes.steps:
+                continue
+            if branch.foreign and sum(b.foreign for b in out) >= 4:
+                continue
+            out.append(branch)
+            rows += len(branch.ids)
+            slots -= need
+        return out
+
+    def _context_slots(self, mode: Mode, ratios, end: int) -> int:
+        if mode.full:
+            return 0
+        total = 0
+        for step in layout.chunks(end, mode.chunk, mode.recent):
+            if step.first:
+                total += self.sizes.sinks
+                total += sum(BLOCK // int(x) for x in ratios[: step.first // BLOCK] if x)
+        return total
+
+    # ---- samples
+
+    def ratios(self, mode: Mode, blocks: int) -> np.ndarray:
+        """A ratio for each chunk (at times for each block), within the rows for beacons."""
+        if not mode.beacons:
+            return np.zeros(blocks, int)
+        shares = [RATIO_SHARES[x] for x in mode.beacons]
+        run = 1 if self.r.random() < 0.15 else mode.chunk // BLOCK
+        while True:
+            drawn = [self.r.choices(mode.beacons, shares)[0] for _ in range(0, blocks, run)]
+            out = np.repeat(drawn, run)[:blocks]
+            if sum(BLOCK // x for x in out) <= self.sizes.beacons:
+                return out
+            if len(mode.beacons) == 1:
+                raise layout.LayoutError(f"ratio {mode.beacons} does not fit {self.sizes}")
+
+    def question_sample(self, this: Context, other: Context, mode: Mode) -> dict:
+        """Arrays of one sample with questions."""
+        rows = self.sizes.rows
+        reserve = self.r.randint(self.branch_rows * 3 // 4, self.branch_rows)
+        end = rows - reserve
+        steps = [Step(0, end)] if mode.full else layout.chunks(end, mode.chunk, mode.recent)
+        first = 0
+        if not mode.full:
+            first = max(steps[-1].first, (end - mode.recent_asked) // BLOCK * BLOCK)
+        ratios = self.ratios(mode, -(-rows // BLOCK))
+        ratios[first // BLOCK :] = 0
+        branches = self.branches(this, other, mode, first, ratios, end)
+        return self.lay(this.ids[:end], steps, first, ratios, branches)
+
+    def lay(self, ids: np.ndarray, steps: list[Step], first: int, ratios, branches: list[Branch]) -> dict:
+        """Arrays of a context with branches: layout, tokens, loss rows, address queries."""
+        rows, end = self.sizes.rows, len(ids)
+        tokens, weight = np.zeros(rows, np.int64), np.zeros(rows)
+        tokens[:end] = ids
+        weight[min(128, end // 2) : end] = 1.0
+        query = np.full((4, 2), -1)
+        positive = np.full((4, POSITIVES), -1)
+        at, foreign, steps = end, 0, list(steps)
+        for b in branches:
+            n = len(b.ids)
+            tokens[at : at + n] = b.ids
+            weight[at + b.answer[0] : at + b.answer[1]] = b.weight if b.weight > 1 else 1.001
+            if b.foreign and foreign < 4:
+                query[foreign] = at + b.query[0], at + b.query[1]
+                positive[foreign, : len(b.positives)] = b.positives
+                foreign += 1
+            steps.append(Step(at, at + n, first, 0, b.recalled, branch=True))
+            at += n
+        lay = layout.build(steps, ratios, self.sizes).arrays()
+        return {**lay, **self._loss(tokens, weight), "query": query, "positive": positive}
+
+    def _loss(self, tokens: np.ndarray, weight: np.ndarray) -> dict:
+        """Rows whose next-token loss counts: all answers, and as many others as there is room for."""
+        m = self.loss_rows
+        answers = np.nonzero(weight > 1)[0][:m]
+        rest = np.nonzero(weight == 1)[0]
+        rest = self.np.choice(rest, min(len(rest), m - len(answers)), replace=False)
+        chosen = np.concatenate([answers, rest])
+        rows, w = np.zeros(m, np.int64), np.zeros(m)
+        rows[: len(chosen)], w[: len(chosen)] = chosen, weight[chosen]
+        return {"tok": tokens, "target": rows, "weight": w}
+
+    def text_sample(self, this: Context, mode: Mode) -> dict:
+        """Arrays of one sample of plain text."""
+        rows = self.sizes.rows
+        steps = layout.chunks(rows, mode.chunk, rows if mode.full else mode.recent)
+        ratios = self.ratios(mode, -(-rows // BLOCK))
+        return self.lay(this.ids, steps, steps[-1].first, ratios, [])
+
+    def batch(self, size: int) -> dict[str, np.ndarray]:
+        """A batch of samples. A sample's foreign questions belong to the sample after it."""
+        asked = [self.r.random() < self.questions for _ in range(size)]
+        contexts = [self.context(None if a else 0) for a in asked]
+        out = []
+        for i, this in enumerate(contexts):
+            while True:
+                mode = draw_mode(self.r)
+                try:
+                    if asked[i]:
+                        sample = self.question_sample(this, contexts[(i + 1) % size], mode)
+                    else:
+                        sample = self.text_sample(this, mode)
+                    break
+                except layout.LayoutError:
+                    continue
+            out.append(sample)
+        stacked = {k: np.stack([s[k] for s in out]) for k in out[0]}
+        shift = (np.arange(size)[:, None, None] + 1) % size * (self.sizes.rows // BLOCK)
+        stacked["positive"] = np.where(stacked["positive"] >= 0, stacked["positive"] + shift, -1)
+        return stacked

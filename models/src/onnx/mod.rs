@@ -1,0 +1,18 @@
+//! The decoder as an ONNX graph, written from its weights.
+
+mod data;
+pub mod graph;
+mod head;
+mod linear;
+pub mod llama;
+mod pack;
+/// Types of the ONNX format, generated from `proto/onnx.proto`.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; the definition's own comments are in proto/onnx.proto"
+)]
+pub mod proto;
+
+pub use llama::{BuildError, BuildOptions, Built, build};
