@@ -1,10 +1,12 @@
 //! What lcedge is measured with: seeded logs, facts hidden in them, and the scoring of answers.
 //!
-//! Nothing here runs a model. [`log`] makes a log of any size, [`needles`] hides facts in a text and asks
-//! about them (and about things that are not there), [`score`] turns answers into rates with intervals,
-//! [`samples`] makes the logs in the `examples` folder.
+//! Nothing here runs a model. [`log`] makes a log of any size, [`needles`] hides facts in a text
+//! and asks about them (and about things that are not there), [`score`] turns answers into rates
+//! with intervals, [`samples`] makes the logs in the `examples` folder.
 #![forbid(unsafe_code)]
 
 pub mod log;
+pub mod needles;
 pub mod rng;
 pub mod samples;
+pub mod score;

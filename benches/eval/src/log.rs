@@ -1,7 +1,7 @@
 //! Synthetic system logs: seeded, of any size, with the repetition and the variety of real ones.
 //!
-//! Addresses come from private, shared and documentation ranges only (RFC 1918, 6598, 5737, 2544), names
-//! are invented. Timestamps never fall.
+//! Addresses come from private, shared and documentation ranges only (RFC 1918, 6598, 5737, 2544),
+//! names are invented. Timestamps never fall.
 
 mod app;
 mod auth;
@@ -118,7 +118,8 @@ pub(crate) enum Header {
     Iso,
     /// `2026-03-02T04:11:09.123Z edge-07 sshd[2211]: body`
     IsoHost,
-    /// `10.0.0.1 - - [02/Mar/2026:04:11:09 +0000] body`, the address standing in the process' place.
+    /// `10.0.0.1 - - [02/Mar/2026:04:11:09 +0000] body`, the address standing in the process'
+    /// place.
     Access,
 }
 
@@ -200,7 +201,8 @@ impl Source for Mixed {
         if !*access {
             return event;
         }
-        // An access line names its client first; under another header the client is part of the body.
+        // An access line names its client first; under another header the client is part of the
+        // body.
         Event::new("httpd", format!("{} {}", event.process, event.body))
     }
 

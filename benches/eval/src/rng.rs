@@ -1,7 +1,7 @@
 //! A small seeded generator of random numbers: the same numbers on every machine.
 //!
-//! The algorithm is SplitMix64 (Steele, Lea and Flood, 2014). Everything here is integer arithmetic, so a
-//! seed makes the same log, the same facts and the same questions everywhere.
+//! The algorithm is SplitMix64 (Steele, Lea and Flood, 2014). Everything here is integer
+//! arithmetic, so a seed makes the same log, the same facts and the same questions everywhere.
 
 /// A seeded stream of random numbers (SplitMix64).
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
-//! The logs in the `examples` folder: a service's day in about 350 lines, with a few facts that occur once.
+//! The logs in the `examples` folder: a service's day in about 350 lines, with a few facts that
+//! occur once.
 //!
-//! `cargo run --release -p lcedge-eval --example make_logs` writes them; a test compares the committed
-//! files with what is made here.
+//! `cargo run --release -p lcedge-eval --example make_logs` writes them; a test compares the
+//! committed files with what is made here.
 
 use crate::log::{App, Auth, Clock, Event, Header, Source, write_line};
 use crate::rng::Rng;

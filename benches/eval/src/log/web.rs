@@ -1,4 +1,5 @@
-//! A web server's access log: visitors that walk from page to page, robots, scanners, health checks.
+//! A web server's access log: visitors that walk from page to page, robots, scanners, health
+//! checks.
 
 use super::parts::outside;
 use super::{Event, Source};
