@@ -1,0 +1,83 @@
+//! Every bound in one place, units in the names, with the relations between them asserted.
+
+/// Most tokens of a block: the unit of memory.
+pub const BLOCK_TOKENS: usize = 64;
+
+/// A block is cut at a line's end when at least this many tokens come before it.
+pub const BLOCK_TOKENS_MIN: usize = 24;
+
+/// Exact tokens in attention when a chunk starts (memory region and recent region together).
+pub const WINDOW_TOKENS_DEFAULT: usize = 1024;
+
+/// Smallest window: two blocks and a few sinks must fit.
+pub const WINDOW_TOKENS_MIN: usize = 4 * BLOCK_TOKENS;
+
+/// Tokens of one decoder call while absorbing.
+pub const CHUNK_TOKENS_DEFAULT: usize = 512;
+
+/// Largest chunk.
+pub const CHUNK_TOKENS_MAX: usize = 4096;
+
+/// Attention sinks at the start of a session.
+pub const SINK_TOKENS_MAX: usize = 64;
+
+/// Finished blocks that wait for the writer thread. A full queue makes the session wait.
+pub const SPILL_QUEUE_BLOCKS: usize = 8;
+
+/// The writer makes what it wrote durable and searchable at least every so many blocks.
+pub const COMMIT_BLOCKS_MAX: usize = 64;
+
+/// Most blocks that one question recalls (neighbours included).
+pub const RECALL_BLOCKS_MAX: usize = 32;
+
+/// Blocks that each ranking hands to fusion.
+pub const CANDIDATE_BLOCKS: usize = 64;
+
+/// Slots for recalled blocks while a question is answered.
+pub const ASK_RECALL_TOKENS_DEFAULT: usize = 768;
+
+/// Longest question with its chat turn.
+pub const QUESTION_TOKENS_MAX: usize = 256;
+
+/// Longest answer.
+pub const ANSWER_TOKENS_MAX: usize = 256;
+
+/// Answer length when none is asked for.
+pub const ANSWER_TOKENS_DEFAULT: usize = 40;
+
+/// Blocks recalled with the previous chunk's queries while absorbing.
+pub const STALE_BLOCKS_DEFAULT: usize = 4;
+
+/// Query tokens that a stale recall looks with.
+pub const STALE_QUERY_TOKENS: usize = 12;
+
+/// Slots of the condensed tier (surprisal-based selection).
+pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
+
+/// Most surprising lines kept while streaming.
+pub const SURPRISE_LINES_MAX: usize = 128;
+
+/// Tokens at the start of a source that are not ranked by surprise: everything is new there.
+pub const SURPRISE_WARM_TOKENS: u64 = 256;
+
+/// A piece of text given to the tokenizer is cut, where the text allows, at about this size.
+pub const PIECE_BYTES: usize = 4 * 1024;
+
+/// A piece is cut at any character beyond this size.
+pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+/// Most citations of an answer.
+pub const CITATIONS_MAX: usize = 16;
+
+/// Citations of an answer when none is asked for.
+pub const CITATIONS_DEFAULT: usize = 8;
+
+const _: () = {
+    assert!(BLOCK_TOKENS_MIN <= BLOCK_TOKENS);
+    assert!(WINDOW_TOKENS_MIN <= WINDOW_TOKENS_DEFAULT);
+    assert!(CHUNK_TOKENS_DEFAULT <= CHUNK_TOKENS_MAX);
+    assert!(PIECE_BYTES < PIECE_BYTES_MAX);
+    assert!(ASK_RECALL_TOKENS_DEFAULT <= RECALL_BLOCKS_MAX * BLOCK_TOKENS);
+    assert!(RECALL_BLOCKS_MAX <= CANDIDATE_BLOCKS);
+    assert!(SINK_TOKENS_MAX + 2 * BLOCK_TOKENS <= WINDOW_TOKENS_MIN);
+};
