@@ -12,32 +12,46 @@ use std::ptr::NonNull;
 /// Bytes that the start is aligned to: a cache line, and the widest vector register.
 pub(crate) const ALIGN_BYTES: usize = 64;
 
-/// A fixed number of `f32`, zeroed, aligned to [`ALIGN_BYTES`], never moved.
+/// Plain numbers: every bit pattern, zero included, is a value.
+pub(crate) trait Number: Copy + Send + Sync + 'static + private::Sealed {}
+
+mod private {
+    pub(crate) trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for i32 {}
+    impl Sealed for i64 {}
+}
+
+impl Number for f32 {}
+impl Number for i32 {}
+impl Number for i64 {}
+
+/// A fixed number of values, zeroed, aligned to [`ALIGN_BYTES`], never moved.
 ///
 /// Pages are taken from the system when they are first written.
 #[derive(Debug)]
-pub(crate) struct AlignedBuf {
-    start: NonNull<f32>,
+pub(crate) struct AlignedBuf<T: Number = f32> {
+    start: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: the memory is owned by this value alone; `f32` may be sent.
-unsafe impl Send for AlignedBuf {}
-// SAFETY: shared access gives only `&[f32]`.
-unsafe impl Sync for AlignedBuf {}
+// SAFETY: the memory is owned by this value alone; numbers may be sent.
+unsafe impl<T: Number> Send for AlignedBuf<T> {}
+// SAFETY: shared access gives only `&[T]`.
+unsafe impl<T: Number> Sync for AlignedBuf<T> {}
 
-impl AlignedBuf {
+impl<T: Number> AlignedBuf<T> {
     /// `len` zeros.
     pub(crate) fn zeroed(len: usize) -> Self {
         let layout = Self::layout(len);
         // SAFETY: the layout has a size above zero (`layout` asks for at least one value).
         let raw = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(raw.cast::<f32>()) else { handle_alloc_error(layout) };
+        let Some(start) = NonNull::new(raw.cast::<T>()) else { handle_alloc_error(layout) };
         Self { start, len }
     }
 
     fn layout(len: usize) -> Layout {
-        Layout::array::<f32>(len.max(1))
+        Layout::array::<T>(len.max(1))
             .and_then(|l| l.align_to(ALIGN_BYTES))
             .expect("a window's size in bytes fits the address space: the plan was checked")
     }
@@ -48,23 +62,23 @@ impl AlignedBuf {
     }
 
     /// The first value, for a library that reads and writes it while a step runs.
-    pub(crate) const fn as_ptr(&self) -> *mut f32 {
+    pub(crate) const fn as_ptr(&self) -> *mut T {
         self.start.as_ptr()
     }
 
-    pub(crate) const fn as_slice(&self) -> &[f32] {
+    pub(crate) const fn as_slice(&self) -> &[T] {
         // SAFETY: `start` points at `len` initialised values that live as long as `self`, and the
         // library does not write while this borrow lives (see the head of this file).
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
-    pub(crate) const fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub(crate) const fn as_mut_slice(&mut self) -> &mut [T] {
         // SAFETY: as above, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-impl Drop for AlignedBuf {
+impl<T: Number> Drop for AlignedBuf<T> {
     fn drop(&mut self) {
         // SAFETY: `start` came from `alloc_zeroed` with the same layout.
         unsafe { dealloc(self.start.as_ptr().cast::<u8>(), Self::layout(self.len)) }
@@ -78,7 +92,7 @@ mod tests {
     #[test]
     fn is_zeroed_aligned_and_writable() {
         for len in [0, 1, 15, 4096] {
-            let mut b = AlignedBuf::zeroed(len);
+            let mut b = AlignedBuf::<f32>::zeroed(len);
             assert_eq!(b.as_ptr() as usize % ALIGN_BYTES, 0);
             assert!(b.as_slice().iter().all(|&x| x == 0.0));
             b.as_mut_slice().fill(2.0);

@@ -1,10 +1,13 @@
 //! Where it runs: the engine trait, its implementations, and ONNX Runtime found or fetched.
 mod buffer;
 mod check;
+pub mod choose;
 #[doc(hidden)]
 pub mod contract;
 pub mod engine;
 pub mod fake;
+pub mod ort;
+pub mod probe;
 pub mod rope;
 mod window;
 

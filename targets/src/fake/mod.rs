@@ -11,7 +11,7 @@ mod weights;
 use std::ops::Range;
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_models::Card;
+use lcedge_models::{Card, Weights};
 
 use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
 use crate::rope::Rope;
@@ -35,6 +35,9 @@ pub enum FakeError {
         /// The length that fits.
         expected: usize,
     },
+    /// A tensor of the model's file could not be read.
+    #[error(transparent)]
+    Read(#[from] lcedge_models::weights::WeightsError),
     /// The card describes no decoder that can run.
     #[error("the card of {model}: {what}")]
     Card {
@@ -86,6 +89,16 @@ impl FakeEngine {
         let rope = Rope::new(card.head_dim, card.rope_theta, card.positions);
         let window = Window::new(card.geometry(64), capacity, rope);
         Ok(Self { card, weights, window, scratch: Scratch::default(), reason: "asked for" })
+    }
+
+    /// The model of `card` with the weights of its own file: an independent reference for the
+    /// engine that runs its graph. Everything is held as dense `f32`.
+    ///
+    /// # Errors
+    /// [`FakeError`] as [`FakeEngine::new`], and when the file cannot be read.
+    pub fn from_weights(card: Card, weights: &Weights, capacity: usize) -> Result<Self, FakeError> {
+        let dense = FakeWeights::read(weights, &card)?;
+        Self::new(card, dense, capacity)
     }
 
     /// One decoder layer over the rows in `scratch.x`; K,V go to slots `len..`.
@@ -241,10 +254,10 @@ fn unfit(card: &Card) -> Option<String> {
     if let Some((name, n)) = sizes[..1].iter().chain(&sizes[4..6]).find(|(_, n)| *n > 65_535) {
         return Some(format!("{name} is {n}, more than 65535"));
     }
-    if card.head_dim % 2 != 0 {
+    if !card.head_dim.is_multiple_of(2) {
         return Some(format!("head_dim is {}, an odd number", card.head_dim));
     }
-    if card.heads % card.kv_heads != 0 {
+    if !card.heads.is_multiple_of(card.kv_heads) {
         let (heads, kv_heads) = (card.heads, card.kv_heads);
         return Some(format!("heads is {heads}, not a multiple of kv_heads, {kv_heads}"));
     }

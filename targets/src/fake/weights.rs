@@ -1,6 +1,7 @@
 //! Weights of the fake engine, dense `f32`.
 
-use lcedge_models::{Card, RetrievalHead, WeightKind};
+use lcedge_models::weights::WeightsError;
+use lcedge_models::{Card, LayerPart, Part, RetrievalHead, WeightKind, Weights};
 
 /// The size of a random model.
 #[derive(Clone, Debug)]
@@ -79,6 +80,7 @@ impl FakeConfig {
             licence: None,
             query_layers: self.query_layers.clone(),
             retrieval_heads: self.query_layers.iter().map(head).collect(),
+            notes: Vec::new(),
         }
     }
 }
@@ -147,6 +149,34 @@ impl FakeWeights {
         let head =
             (!card.tied_head).then(|| rng.matrix(card.vocab, hidden, 1.0 / (hidden as f32).sqrt()));
         Self { embedding, layers, norm, head }
+    }
+
+    /// All tensors of a model's file, dense.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when one cannot be read.
+    pub fn read(weights: &Weights, card: &Card) -> Result<Self, WeightsError> {
+        let layer = |l: usize| -> Result<FakeLayer, WeightsError> {
+            let part = |part| weights.dense(Part::Layer(l, part));
+            Ok(FakeLayer {
+                attention_norm: part(LayerPart::AttentionNorm)?,
+                query: part(LayerPart::Query)?,
+                key: part(LayerPart::Key)?,
+                value: part(LayerPart::Value)?,
+                output: part(LayerPart::Output)?,
+                ffn_norm: part(LayerPart::FfnNorm)?,
+                gate: part(LayerPart::Gate)?,
+                up: part(LayerPart::Up)?,
+                down: part(LayerPart::Down)?,
+            })
+        };
+        let head = if card.tied_head { None } else { Some(weights.dense(Part::Head)?) };
+        Ok(Self {
+            embedding: weights.dense(Part::Embedding)?,
+            layers: (0..card.layers).map(layer).collect::<Result<_, _>>()?,
+            norm: weights.dense(Part::FinalNorm)?,
+            head,
+        })
     }
 
     /// Bytes held.

@@ -1,0 +1,485 @@
+//! The engine that runs the decoder's graph in ONNX Runtime.
+//!
+//! The window's rotated keys and values are bound both as `past.*` and as `present.*`: attention
+//! reads the valid slots and appends the new ones in the same memory. Canonical keys come out of
+//! `key.*` and are copied to their slots after each step.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use lcedge_memory::{KvBuf, KvView};
+use lcedge_models::Card;
+use ort::session::{RunOptions, Session};
+
+use super::bind::BoundWindow;
+use super::provider::{self, Cpu, Cuda, Provider};
+use super::runtime::{Runtime, RuntimeError};
+use super::session::{self, Setup};
+use super::tensor::{Call, HostMemory, Lent, Tensor};
+use crate::choose::{self, Device, DeviceAsk, DeviceError};
+use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
+use crate::rope::Rope;
+use crate::window::{Plane, Window};
+
+/// Whether the window can live on a GPU. Not yet: it is host memory, and a provider on a GPU copies
+/// it there and back in each step.
+pub(super) const WINDOW_ON_DEVICE: bool = false;
+
+/// Whether packed matrices are kept on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// Matrices are packed into memory each time the engine is loaded.
+    #[default]
+    InMemory,
+    /// They are packed once, into a folder beside the graph, and mapped from there.
+    BesideGraph,
+    /// They are packed once, into a folder under this one.
+    Under(PathBuf),
+}
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Slots of the window.
+    pub capacity: usize,
+    /// Threads that one operator uses.
+    pub threads: usize,
+    /// Whether idle threads spin for a while before they sleep: faster between short steps, and
+    /// costs processor time.
+    pub spin: bool,
+    /// Whether scratch memory is kept from step to step.
+    pub arena: bool,
+    /// The device.
+    pub device: DeviceAsk,
+    /// Whether packed matrices are kept on disk.
+    pub packing: Packing,
+}
+
+impl EngineOptions {
+    /// A window of `capacity` slots and `threads` threads, otherwise as is usual.
+    #[must_use]
+    pub const fn new(capacity: usize, threads: usize) -> Self {
+        Self {
+            capacity,
+            threads,
+            spin: true,
+            arena: true,
+            device: DeviceAsk::Auto,
+            packing: Packing::InMemory,
+        }
+    }
+}
+
+/// Why an engine could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The library does not start.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The device asked for is not there.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The library refuses the graph.
+    #[error("{} under ONNX Runtime {version}: {message}{hint}", path.display())]
+    Graph {
+        /// The graph.
+        path: PathBuf,
+        /// Version of the library.
+        version: String,
+        /// What it says.
+        message: String,
+        /// What to do, or nothing.
+        hint: String,
+    },
+    /// The graph is not one that this engine runs.
+    #[error("{} has no {kind} {name:?}; prepare the model again", path.display())]
+    Missing {
+        /// The graph.
+        path: PathBuf,
+        /// `input` or `output`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Inputs before the layers' `past.*`.
+const SMALL_INPUTS: [&str; 7] = [
+    "input_ids",
+    "position_ids",
+    "seqlens_k",
+    "total_sequence_length",
+    "rows",
+    "score_rows",
+    "targets",
+];
+
+/// A decoder run by ONNX Runtime, with its window in host memory.
+pub struct OrtEngine {
+    card: Card,
+    session: Session,
+    options: RunOptions,
+    host: HostMemory,
+    call: Call,
+    /// Bound as `past.{l}.key`, `past.{l}.value` of each layer, and as `present.*`.
+    bound: BoundWindow,
+    feed: Feed,
+    /// `key.{l}` of each layer, `[1, S, kv_heads * head_dim]`.
+    keys: Vec<Lent<f32>>,
+    /// `query.{l}` of each of the card's query layers, `[1, S, heads * head_dim]`.
+    queries: Vec<Lent<f32>>,
+    weights_bytes: u64,
+    device: Device,
+    reason: String,
+    packed: Option<Result<PathBuf, String>>,
+}
+
+impl std::fmt::Debug for OrtEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrtEngine")
+            .field("model", &self.card.name)
+            .field("device", &self.device)
+            .field("capacity", &self.bound.window().capacity())
+            .field("len", &self.bound.window().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The small inputs of one step.
+#[derive(Debug)]
+struct Feed {
+    /// `input_ids`, `position_ids` `[1, S]`; `rows` `[R]`; `score_rows`, `targets` `[Q]`.
+    ids: Lent<i64>,
+    positions: Lent<i64>,
+    rows: Lent<i64>,
+    score_rows: Lent<i64>,
+    targets: Lent<i64>,
+    /// `[1]`, valid slots after the step less one.
+    seqlens: Lent<i32>,
+    /// A scalar, valid slots after the step.
+    total: Lent<i32>,
+}
+
+impl OrtEngine {
+    /// Loads the graph at `graph` of the model that `card` describes.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn open(
+        runtime: &Runtime,
+        graph: &Path,
+        card: Card,
+        options: &EngineOptions,
+    ) -> Result<Self, LoadError> {
+        let there = provider::available(&runtime.library().path, Path::new("/"));
+        let choice = choose::choose(options.device, &there)?;
+        let provider: Box<dyn Provider> = match choice.device {
+            Device::Cpu => Box::new(Cpu { arena: options.arena }),
+            Device::Cuda => Box::new(Cuda { index: 0, memory_bytes_max: None }),
+            Device::TensorRt => {
+                return Err(LoadError::Device(DeviceError {
+                    device: Device::TensorRt,
+                    missing: "this graph is of the fused flavour, which TensorRT does not take"
+                        .to_owned(),
+                    advice: choose::advice(Device::TensorRt),
+                }));
+            }
+        };
+        let failed = |error: &ort::Error| graph_error(runtime, graph, choice.device, error);
+        let setup = Setup { threads: options.threads, spin: options.spin };
+        let (session, packed) =
+            open_session(runtime, graph, &card, provider.as_ref(), setup, &options.packing)
+                .map_err(|e| failed(&e))?;
+        let (inputs, outputs) = names(&card);
+        check_names(graph, &session, &inputs, &outputs)?;
+
+        let rope = Rope::new(card.head_dim, card.rope_theta, card.positions);
+        let window = Window::new(card.geometry(64), options.capacity, rope);
+        let host = HostMemory::of(&session).map_err(|e| failed(&e))?;
+        let bound = BoundWindow::new(&host, window, &card).map_err(|e| failed(&e))?;
+        let opened =
+            || -> Result<_, ort::Error> { Ok((RunOptions::new()?, Call::new(&inputs, &outputs)?)) };
+        let (run_options, call) = opened().map_err(|e| failed(&e))?;
+        Ok(Self {
+            keys: (0..card.layers).map(|_| Lent::new()).collect(),
+            queries: card.query_layers.iter().map(|_| Lent::new()).collect(),
+            weights_bytes: weights_bytes(graph, packed.as_ref()),
+            card,
+            session,
+            options: run_options,
+            host,
+            call,
+            bound,
+            feed: Feed::new(),
+            device: choice.device,
+            reason: choice.reason,
+            packed,
+        })
+    }
+
+    /// Where the packed matrices lie, or why they are not kept; `None` when that was not asked for.
+    #[must_use]
+    pub fn packed(&self) -> Option<Result<&Path, &str>> {
+        self.packed.as_ref().map(|p| p.as_ref().map(PathBuf::as_path).map_err(String::as_str))
+    }
+
+    fn run(&mut self, input: &StepInput<'_>, out: &mut StepOutput) -> Result<(), ort::Error> {
+        let (rows, card) = (input.tokens.len(), &self.card);
+        self.feed.fill(&self.host, input, self.bound.window().len())?;
+        let width = (card.kv_heads * card.head_dim) as i64;
+        for key in &mut self.keys {
+            key.reshape(&self.host, &[1, rows as i64, width])?;
+        }
+        let width = (card.heads * card.head_dim) as i64;
+        let asked = if input.queries { self.queries.len() } else { 0 };
+        for query in &mut self.queries[..asked] {
+            query.reshape(&self.host, &[1, rows as i64, width])?;
+        }
+        out.logits.resize(input.logit_rows.len() * card.vocab, 0.0);
+        out.logprobs.resize(input.score_rows.len(), 0.0);
+        let shape = [input.logit_rows.len() as i64, card.vocab as i64];
+        let logits = Tensor::over(&self.host, &mut out.logits, &shape)?;
+        let shape = [input.score_rows.len() as i64];
+        let logprobs = Tensor::over(&self.host, &mut out.logprobs, &shape)?;
+
+        let window = self.bound.lend();
+        let inputs = self.feed.lend().into_iter().chain(window.iter().map(Some));
+        let outputs = window.iter().map(Some);
+        let outputs = outputs.chain(self.keys.iter_mut().map(Lent::lend));
+        let outputs = outputs.chain([Some(&logits), Some(&logprobs)]);
+        // Queries are the last outputs: left out when not asked for.
+        let outputs = outputs.chain(self.queries[..asked].iter_mut().map(Lent::lend));
+        self.call.run(&mut self.session, &self.options, inputs, outputs)
+    }
+}
+
+impl Feed {
+    fn new() -> Self {
+        Self {
+            ids: Lent::new(),
+            positions: Lent::new(),
+            rows: Lent::new(),
+            score_rows: Lent::new(),
+            targets: Lent::new(),
+            seqlens: Lent::new(),
+            total: Lent::new(),
+        }
+    }
+
+    /// Copies one step's input, which was checked, behind `len` valid slots.
+    fn fill(
+        &mut self,
+        host: &HostMemory,
+        input: &StepInput<'_>,
+        len: usize,
+    ) -> Result<(), ort::Error> {
+        let (tokens, scored) = (input.tokens.len() as i64, input.score_rows.len() as i64);
+        self.ids.reshape(host, &[1, tokens])?;
+        self.positions.reshape(host, &[1, tokens])?;
+        self.rows.reshape(host, &[input.logit_rows.len() as i64])?;
+        self.score_rows.reshape(host, &[scored])?;
+        self.targets.reshape(host, &[scored])?;
+        self.seqlens.reshape(host, &[1])?;
+        self.total.reshape(host, &[])?;
+        for (lent, values) in [
+            (&mut self.ids, input.tokens),
+            (&mut self.rows, input.logit_rows),
+            (&mut self.score_rows, input.score_rows),
+            (&mut self.targets, input.score_targets),
+        ] {
+            for (to, &value) in lent.values_mut().iter_mut().zip(values) {
+                *to = i64::from(value);
+            }
+        }
+        for (to, &position) in self.positions.values_mut().iter_mut().zip(input.positions) {
+            *to = i64::from(position);
+        }
+        // Slots of a window are far below 2^31.
+        let total = (len + input.tokens.len()) as i32;
+        self.seqlens.values_mut()[0] = total - 1;
+        self.total.values_mut()[0] = total;
+        Ok(())
+    }
+
+    /// In the order of [`SMALL_INPUTS`].
+    fn lend(&mut self) -> [Option<&Tensor<'_>>; SMALL_INPUTS.len()] {
+        [
+            self.ids.lend(),
+            self.positions.lend(),
+            self.seqlens.lend(),
+            self.total.lend(),
+            self.rows.lend(),
+            self.score_rows.lend(),
+            self.targets.lend(),
+        ]
+    }
+
+    const fn bytes(&self) -> usize {
+        self.ids.bytes()
+            + self.positions.bytes()
+            + self.rows.bytes()
+            + self.score_rows.bytes()
+            + self.targets.bytes()
+    }
+}
+
+impl Engine for OrtEngine {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn capacity(&self) -> usize {
+        self.bound.window().capacity()
+    }
+
+    fn len(&self) -> usize {
+        self.bound.window().len()
+    }
+
+    fn step(&mut self, input: &StepInput<'_>, out: &mut StepOutput) -> Result<(), StepError> {
+        let len = self.bound.window().len();
+        input.check(&self.card, len, self.bound.window().capacity())?;
+        self.run(input, out).map_err(|e| StepError::Backend(e.to_string()))?;
+        out.queries.clear();
+        if input.queries {
+            self.queries.iter().for_each(|q| out.queries.extend_from_slice(q.values()));
+        }
+        let window = self.bound.window_mut();
+        for (layer, key) in self.keys.iter().enumerate() {
+            window.write_rows(Plane::Canonical, layer, len, key.values());
+        }
+        let len = len + input.tokens.len();
+        window.set_len(len).map_err(|e| StepError::Backend(e.to_string()))
+    }
+
+    fn place(&mut self, slot: usize, positions: &[i32], kv: KvView<'_>) -> Result<(), SlotError> {
+        self.bound.window_mut().place(slot, positions, kv)
+    }
+
+    fn read(&mut self, slots: Range<usize>, out: &mut KvBuf) -> Result<(), SlotError> {
+        self.bound.window().read(slots, out)
+    }
+
+    fn rotate(&mut self, slots: Range<usize>, first_position: i32) -> Result<(), SlotError> {
+        self.bound.window_mut().rotate(slots, first_position)
+    }
+
+    fn move_slots(&mut self, from: Range<usize>, to: usize) -> Result<(), SlotError> {
+        self.bound.window_mut().move_slots(from, to)
+    }
+
+    fn set_len(&mut self, len: usize) -> Result<(), SlotError> {
+        self.bound.window_mut().set_len(len)
+    }
+
+    fn usage(&self) -> EngineMemory {
+        let lent = self.keys.iter().chain(&self.queries).map(Lent::bytes).sum::<usize>();
+        let window = self.bound.window();
+        EngineMemory {
+            weights_bytes: self.weights_bytes,
+            window_bytes: window.bytes() as u64,
+            scratch_bytes: (lent + self.feed.bytes() + window.rope().bytes()) as u64,
+        }
+    }
+
+    fn device(&self) -> (&str, &str) {
+        (self.device.name(), &self.reason)
+    }
+}
+
+/// Names of the graph's inputs and outputs, in the order that [`OrtEngine`] binds them.
+fn names(card: &Card) -> (Vec<String>, Vec<String>) {
+    let caches = |which: &str| -> Vec<String> {
+        let layer = |l| [format!("{which}.{l}.key"), format!("{which}.{l}.value")];
+        (0..card.layers).flat_map(layer).collect()
+    };
+    let mut inputs: Vec<String> = SMALL_INPUTS.map(str::to_owned).to_vec();
+    inputs.extend(caches("past"));
+    let mut outputs = caches("present");
+    outputs.extend((0..card.layers).map(|l| format!("key.{l}")));
+    outputs.extend(["logits", "token_logprob"].map(str::to_owned));
+    outputs.extend(card.query_layers.iter().map(|l| format!("query.{l}")));
+    (inputs, outputs)
+}
+
+fn check_names(
+    graph: &Path,
+    session: &Session,
+    inputs: &[String],
+    outputs: &[String],
+) -> Result<(), LoadError> {
+    for (kind, wanted, there) in
+        [("input", inputs, session.inputs()), ("output", outputs, session.outputs())]
+    {
+        if let Some(name) = wanted.iter().find(|n| there.iter().all(|o| o.name() != n.as_str())) {
+            return Err(LoadError::Missing { path: graph.to_path_buf(), kind, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the session, with packed matrices where they are asked for and can be kept.
+fn open_session(
+    runtime: &Runtime,
+    graph: &Path,
+    card: &Card,
+    provider: &dyn Provider,
+    setup: Setup,
+    packing: &Packing,
+) -> Result<(Session, Option<Result<PathBuf, String>>), ort::Error> {
+    let plain = || session::open(runtime, graph, provider, setup);
+    let beside = graph.parent().unwrap_or(Path::new("."));
+    let cache = match packing {
+        Packing::InMemory => return Ok((plain()?, None)),
+        Packing::BesideGraph => beside,
+        Packing::Under(folder) => folder,
+    };
+    if provider.device() != Device::Cpu {
+        return Ok((plain()?, Some(Err("only the CPU packs matrices".to_owned()))));
+    }
+    let Some(folder) = session::packed_folder(runtime, cache, &card.fingerprint) else {
+        let why = format!("ONNX Runtime {} cannot save them", runtime.version());
+        return Ok((plain()?, Some(Err(why))));
+    };
+    if !session::is_packed(&folder)
+        && let Err(error) = session::pack(runtime, graph, &folder, provider, setup)
+    {
+        // The model runs all the same; the report says why its matrices were not kept.
+        return Ok((plain()?, Some(Err(format!("{}: {error}", folder.display())))));
+    }
+    let session = session::open_packed(runtime, &folder, provider, setup)?;
+    Ok((session, Some(Ok(folder))))
+}
+
+/// Bytes of the weights' files: what is mapped or was copied from them.
+fn weights_bytes(graph: &Path, packed: Option<&Result<PathBuf, String>>) -> u64 {
+    let folder = match packed {
+        Some(Ok(folder)) => folder.as_path(),
+        _ => graph.parent().unwrap_or(Path::new(".")),
+    };
+    let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
+    size(folder.join("weights.bin")) + size(graph.to_path_buf())
+}
+
+fn graph_error(runtime: &Runtime, graph: &Path, device: Device, error: &ort::Error) -> LoadError {
+    let message = error.to_string();
+    let hint = if device != Device::Cpu {
+        format!("; {}", choose::advice(device))
+    } else if message.contains("not a registered function/op")
+        || message.contains("No Op registered")
+        || message.contains("NOT_IMPLEMENTED")
+        || message.contains("Could not find an implementation")
+    {
+        "; this version lacks an operator that the graph needs: use a newer ONNX Runtime (--ort)"
+            .to_owned()
+    } else {
+        String::new()
+    };
+    LoadError::Graph {
+        path: graph.to_path_buf(),
+        version: runtime.version().to_string(),
+        message,
+        hint,
+    }
+}

@@ -1,0 +1,15 @@
+//! ONNX Runtime: found or fetched, loaded, and run.
+
+mod bind;
+mod dynamic;
+mod engine;
+mod fetch;
+mod library;
+pub mod provider;
+mod runtime;
+mod session;
+mod tensor;
+
+pub use engine::{EngineOptions, LoadError, OrtEngine, Packing};
+pub use library::{LibraryError, OLDEST, OrtLibrary, OrtVersion, Search, Tried};
+pub use runtime::{Runtime, RuntimeError};
