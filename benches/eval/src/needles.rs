@@ -147,8 +147,8 @@ impl Haystack {
 pub enum PlantError {
     /// No further unique name and value was found.
     #[error(
-        "only {made} of {wanted} {what} could be made: no further name and value that is new to the \
-         text; ask for fewer"
+        "only {made} of {wanted} {what} could be made: no further name and value is new to it; \
+         ask for fewer"
     )]
     Exhausted {
         /// `facts`, `look-alikes` or `absent questions`.

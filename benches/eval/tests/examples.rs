@@ -1,4 +1,4 @@
-//! The committed examples are what the generator makes, and their README tells the truth about them.
+//! The committed examples are what the generator makes, and their README tells the truth of them.
 
 use lcedge_eval::samples;
 use std::path::{Path, PathBuf};

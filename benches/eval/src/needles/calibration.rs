@@ -165,7 +165,7 @@ pub(super) const TEMPLATES: &[Template] = &[
         lines: &[
             Pairs("site=\"{e}\" duty_manager=\"{v}\""),
             Event("roster", "duty manager at {e} tonight is {v}"),
-            Note("Call {v} if anything happens, she is duty manager at {e} tonight."),
+            Note("Call {v} if anything happens at {e} tonight, that is the duty manager."),
         ],
         questions: &["Who is duty manager at {e}?", "Who manages {e} tonight?"],
         near: &["How large is {e}?", "When was {e} built?"],
