@@ -4,13 +4,20 @@
 pub mod card;
 pub mod decoder;
 pub mod encoding;
+pub mod fetch;
 pub mod gguf;
 pub mod onnx;
 mod ranges;
 pub mod rope;
 pub mod safetensors;
+mod stage;
+pub mod template;
+pub mod tokenizer;
 pub mod weights;
 
 pub use card::{Card, RetrievalHead, WeightKind};
 pub use decoder::Decoder;
+pub use stage::default_cache_dir;
+pub use template::{ChatTemplate, Message, TemplateError};
+pub use tokenizer::{Encoded, Tokenizer, TokenizerError};
 pub use weights::{LayerPart, Part, Weights};

@@ -152,7 +152,7 @@ def build(steps: list[Step], ratios: np.ndarray, sizes: Sizes) -> Layout:
         slot_pos=np.zeros(sizes.memory, np.int64),
         exact=np.zeros(sizes.memory, np.int64),
         gist_pos=np.zeros(gist_rows, np.int64),
-        fold=np.zeros((sizes.steps, sizes.beacons), np.int64),
+        fold=np.zeros((sizes.steps if sizes.gist else 0, sizes.beacons), np.int64),
     )
     row = np.arange(n)
     out.order[:n], out.order[n : n + nb] = 2 * row, 2 * last + 1
@@ -190,7 +190,7 @@ def _memory_slots(out: Layout, steps: list[Step], last: np.ndarray, sizes: Sizes
     block_of = last // BLOCK
     folded_before = 0
     for index, step in enumerate(steps):
-        if step.folded > folded_before:
+        if step.folded > folded_before and sizes.gist:
             out.fold[index, : len(last)] = (block_of >= folded_before) & (block_of < step.folded)
             folded_before = step.folded
         if not step.first:

@@ -64,6 +64,8 @@ class Item:
     kind: str
     weight: float = 5.0
     near: list[str] = field(default_factory=list)
+    decoys: list[str] = field(default_factory=list)
+    """Lines that look alike and do not answer; they go anywhere into the context."""
 
 
 class Grammar:
@@ -272,7 +274,15 @@ class Grammar:
             self.ask(question.format(a=other[0], e=e)),
             self.ask(question.format(a=a, e=self.entity())),
         ]
-        return Item([line], self.ask(question.format(a=self._asked(chosen), e=e)), v, "attribute", near=near)
+        decoys = []
+        if r.random() < 0.35:
+            twin = r.choice([x for x in self.w.attributes if x[0] not in (a, other[0])])
+            for name, kind, who in ((twin[0], twin[1], e), (a, chosen[1], self.entity())):
+                if r.random() < 0.6:
+                    u = self.value(kind)
+                    decoys.append(self.dress(r.choice(self.w.statements).format(a=name, e=who, v=u), u))
+        asked = self.ask(question.format(a=self._asked(chosen), e=e))
+        return Item([line], asked, v, "attribute", near=near, decoys=decoys)
 
     def relation(self) -> Item:
         """A verb between an entity and a value."""

@@ -180,6 +180,7 @@ class Composer:
         """Puts the items' lines among the lines; gives the final index of each."""
         marks: list[tuple[int, int, str]] = []  # (place, item, line)
         for number, item in enumerate(items):
+            marks += [(self.r.randrange(len(lines) + 1), -1, d) for d in item.decoys]
             places = sorted(self.r.randrange(len(lines) + 1) for _ in item.lines)
             if len(places) > 1 and self.r.random() < 0.4:  # near each other
                 places = [min(len(lines), places[0] + 2 * i) for i in range(len(places))]
@@ -190,7 +191,8 @@ class Composer:
         for place, number, line in marks:
             out += lines[at:place]
             at = place
-            where[number].append(len(out))
+            if number >= 0:
+                where[number].append(len(out))
             out.append(line + "\n")
         out += lines[at:]
         lines[:] = out
@@ -273,7 +275,8 @@ class Composer:
     def _foreign(self, other: Context, this: Context, mode: Mode, left, holding) -> Branch | None:
         """A question whose answer is in another context: absent here, and a query for the address."""
         choices = [a for a in other.asked if a.item.weight >= 5.0 and a.item.answer not in this.text]
-        choices = [a for a in choices if max(b for _, b in a.spans) <= len(other.ids) and len(a.blocks()) <= POSITIVES]
+        last = len(other.ids) - self.branch_rows  # behind it the other sample's questions begin
+        choices = [a for a in choices if max(b for _, b in a.spans) <= last and len(a.blocks()) <= POSITIVES]
         if not choices:
             return None
         asked = self.r.choice(choices)
@@ -324,7 +327,7 @@ class Composer:
             if branch is None:
                 continue
             need = (self.sizes.sinks + shown + BLOCK * len(branch.recalled)) if left else 0
-            if rows + len(branch.ids) > self.branch_rows or need > slots or len(out) + 12 > self.sizes.steps:
+            if rows + len(branch.ids) > self.sizes.rows - end or need > slots or len(out) + 8 >= self.sizes.steps:
                 continue
             if branch.foreign and sum(b.foreign for b in out) >= 4:
                 continue

@@ -1,0 +1,240 @@
+"""Training of a memory, in pieces that resume from a checkpoint.
+
+One step: a batch of memory samples through the exact pass (answers, text, address) and rows of
+replay through the plain pass (cross entropy and KL to the base), one backward for both.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from . import replay
+from .data import corpus, facts
+from .data.samples import Composer
+from .layout import Sizes
+from .model import Decoder, rms
+from .net import Net, to_device
+from .optim import Muon
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All numbers of a training. Rates are peaks; they fall linearly with the time spent."""
+
+    rows: int = 2048
+    beacons: int = 384
+    memory: int = 4096
+    batch: int = 24
+    rank: int = 64
+    address_layer: int = 18
+    loss_rows: int = 640
+    replay_chat: int = 10
+    replay_text: int = 6
+    muon_lr: float = 1.2e-3
+    lora_lr: float = 1.0e-3
+    embedding_lr: float = 2.0e-3
+    address_lr: float = 1.0e-3
+    address_pull: float = 0.3
+    """Share of the address loss's gradient that reaches the decoder."""
+    warm_up: int = 40
+    hold: float = 0.3
+    """Share of the time before the rates fall."""
+    floor: float = 0.05
+    queue: int = 6144
+    """Keys of earlier blocks that serve as further negatives of the address."""
+    seconds: float = 1200.0
+    """Planned training time, all pieces together."""
+
+    def sizes(self) -> Sizes:
+        """Static sizes of a batch."""
+        return Sizes(self.rows, self.beacons, self.memory)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Batches of memory samples and replay rows, composed by workers."""
+
+    def __init__(self, texts, words, tokenizer_path, recipe: Recipe, chats, chat_rows, seed: int):
+        self.texts, self.words, self.tokenizer_path = texts, words, tokenizer_path
+        self.recipe, self.chats, self.chat_rows, self.seed = recipe, chats, chat_rows, seed
+
+    def __iter__(self):
+        from . import tokens
+
+        info = torch.utils.data.get_worker_info()
+        seed = self.seed * 1009 + (info.id if info else 0)
+        torch.set_num_threads(1)
+        tokenizer, r = tokens.load(self.tokenizer_path), random.Random(seed)
+        composer = Composer(
+            self.texts, self.words, tokenizer, seed, self.recipe.sizes(), chats=self.chats,
+            loss_rows=self.recipe.loss_rows,
+        )  # fmt: skip
+        plain = {n: t for n, t in self.texts.items() if not n.startswith("logs")} or self.texts
+        while True:
+            batch = composer.batch(self.recipe.batch)
+            picked = [r.randrange(len(self.chat_rows)) for _ in range(self.recipe.replay_chat)]
+            rows = [torch.from_numpy(self.chat_rows[picked].astype("int64"))]
+            text = replay.text_rows(plain, tokenizer, self.recipe.replay_text, r)
+            batch["replay"] = torch.cat([*rows, torch.from_numpy(text)])
+            yield {k: torch.as_tensor(v) for k, v in batch.items()}
+
+
+def answer_loss(hidden, norm, head, targets, weight, eps: float):
+    """Weighted next-token loss of chosen rows [n, D]."""
+    logits = (rms(hidden, norm, eps) @ head.T).float()
+    loss = F.cross_entropy(logits, targets, reduction="none")
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+class Trainer:
+    """A net with its optimisers, its clock and its checkpoints."""
+
+    def __init__(self, decoder: Decoder, recipe: Recipe, compiled: bool) -> None:
+        torch.manual_seed(0)
+        self.decoder, self.recipe, self.compiled = decoder, recipe, compiled
+        self.net = Net(decoder, recipe.rank, recipe.address_layer)
+        c = decoder.config
+        kv = c.kv_heads * c.head_dim
+        self.muon = Muon(self.net.beacons.qkv, (c.heads * c.head_dim, kv, kv), recipe.muon_lr)
+        self.lora_parameters = list(self.net.lora.parameters())
+        groups = [
+            {"params": self.lora_parameters, "peak": recipe.lora_lr},
+            {"params": [self.net.beacons.embedding], "peak": recipe.embedding_lr},
+            {"params": list(self.net.address.parameters()), "peak": recipe.address_lr},
+        ]
+        self.adam = torch.optim.AdamW(
+            groups, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=decoder.device != "cpu"
+        )
+        self.step, self.spent, self.tokens = 0, 0.0, 0
+        self.queue: torch.Tensor | None = None
+        self.answer_loss, self.replay_loss = answer_loss, replay.replay_loss
+        if compiled:
+            decoder.compile()
+            self.answer_loss = torch.compile(answer_loss, dynamic=False)
+            self.replay_loss = torch.compile(replay.replay_loss, dynamic=False)
+
+    def scale(self) -> float:
+        """Factor on all rates: warm-up, then a linear fall after `hold` of the time."""
+        r = self.recipe
+        done = min(1.0, self.spent / r.seconds)
+        fall = max(0.0, done - r.hold) / (1 - r.hold)
+        return min(1.0, (self.step + 1) / r.warm_up) * (1 - fall * (1 - r.floor))
+
+    def losses(self, batch: dict) -> dict[str, torch.Tensor]:
+        """All losses of a batch."""
+        layers = self.net.lora.merged(self.decoder)
+        hidden, middle = self.net.run(batch, layers, flex=self.compiled)
+        width = hidden.shape[-1]
+        before = (batch["target"] - 1).clamp(min=0)
+        rows = hidden.gather(1, before[..., None].expand(-1, -1, width)).reshape(-1, width)
+        targets = batch["tok"].gather(1, batch["target"]).reshape(-1)
+        weight = batch["weight"].reshape(-1).float()
+        d = self.decoder
+        out = {"memory": self.answer_loss(rows, d.norm, d.head, targets, weight, d.config.norm_eps)}
+        pull = self.recipe.address_pull
+        middle = middle * pull + middle.detach() * (1 - pull)
+        out["address"], out["found"], keys = self.net.address.loss(
+            middle, batch["query"], batch["positive"], self.queue
+        )
+        queue = keys.detach() if self.queue is None else torch.cat([keys.detach(), self.queue])
+        self.queue = queue[: self.recipe.queue]
+        out["replay"], out["chat"], out["kl"] = replay.step_loss(
+            d, layers, batch["replay"], self.replay_loss
+        )
+        return out
+
+    def train_step(self, batch: dict) -> dict[str, torch.Tensor]:
+        """One update."""
+        losses = self.losses(batch)
+        (losses["memory"] + losses["address"] + losses["replay"]).backward()
+        scale = self.scale()
+        for group in self.adam.param_groups:
+            group["lr"] = group["peak"] * scale
+        torch.nn.utils.clip_grad_norm_(self.lora_parameters, 1.0)
+        self.muon.step(scale)
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.step += 1
+        self.tokens += batch["tok"].numel()
+        return losses
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint (atomically)."""
+        state = {
+            "tensors": {k: v.cpu() for k, v in self.net.tensors().items()},
+            "adam": self.adam.state_dict(),
+            "muon": self.muon.momentum.cpu(),
+            "step": self.step,
+            "spent": self.spent,
+            "tokens": self.tokens,
+            "recipe": asdict(self.recipe),
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def resume(self, path: Path) -> None:
+        """Continues from a checkpoint."""
+        state = torch.load(path, map_location="cpu", weights_only=False)
+        self.net.load(state["tensors"])
+        self.adam.load_state_dict(state["adam"])
+        self.muon.momentum.copy_(state["muon"])
+        self.step, self.spent, self.tokens = state["step"], state["spent"], state["tokens"]
+
+    def run(self, stream, seconds: float, checkpoint: Path, steps: int = 0, every: float = 100.0):
+        """Trains for `seconds` of this piece (or `steps`), or until the planned time is spent."""
+        start = last = saved = tick = time.time()
+        first = self.step
+        for batch in stream:
+            batch = to_device(batch, self.decoder.device)
+            losses = self.train_step(batch)
+            if self.step - first == 6:  # compiled by now: the clock starts
+                if self.compiled:
+                    torch.cuda.synchronize()
+                start = last = tick = time.time()
+            report = self.step % 50 == 0 or self.step - first in (1, 2, 6)
+            if report or not self.compiled:
+                values = {k: round(float(v), 3) for k, v in losses.items() if v is not None}
+                now = time.time()
+                rate = batch["tok"].numel() * 50 / max(now - last, 1e-6)
+                if report:
+                    print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f}", flush=True)
+                last = now
+            now = time.time()
+            self.spent += now - tick if self.step - first > 6 or not self.compiled else 0.0
+            tick = now
+            if now - saved > every:
+                self.save(checkpoint)
+                saved = time.time()
+            if (steps and self.step - first >= steps) or now - start > seconds or self.spent >= self.recipe.seconds:
+                break
+        if self.compiled:
+            torch.cuda.synchronize()
+            print("peak GB", torch.cuda.max_memory_allocated() / 1e9, flush=True)
+        self.save(checkpoint)
+
+
+def prepare(text_dir: Path, recipe: Recipe, tokenizer_path: Path, replay_path: Path, seed: int, bytes_max=None):
+    """The stream of a training from packed texts and replay rows."""
+    texts = {n: corpus.read(text_dir, n, bytes_max=bytes_max) for n in corpus.names()}
+    words = facts.words_from(texts["books"][:12_000_000] + texts["wikipedia"][:12_000_000])
+    chat_rows, chats = replay.load(replay_path)
+    return Stream(texts, words, tokenizer_path, recipe, chats, chat_rows, seed)
+
+
+def loader(stream: Stream, workers: int, pin: bool):
+    """A loader over a stream; its workers are forked so that they share the texts."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if not workers:
+        return iter(stream)
+    return iter(
+        torch.utils.data.DataLoader(
+            stream, batch_size=None, num_workers=workers, prefetch_factor=4, pin_memory=pin
+        )
+    )
