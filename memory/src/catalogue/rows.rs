@@ -1,0 +1,203 @@
+//! Rows of the catalogue's tables, in and out.
+
+use rusqlite::{Row, Transaction, params};
+
+use super::Quarantined;
+use crate::{BlockId, BlockInfo, KvDtype, Progress, SourceId, Span, error::CatalogueError};
+
+/// A version of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceRow {
+    pub(crate) id: SourceId,
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) superseded: bool,
+    pub(crate) progress: Progress,
+    /// Ordinal of its next block.
+    pub(crate) ordinal_end: u32,
+}
+
+/// A segment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub(crate) number: u32,
+    pub(crate) source: SourceId,
+    pub(crate) sealed: bool,
+    /// How much of the file the catalogue accounts for.
+    pub(crate) bytes: u64,
+}
+
+/// A block and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BlockRow {
+    pub(crate) info: BlockInfo,
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+    /// Bytes of the record.
+    pub(crate) bytes: u64,
+}
+
+pub(super) fn put_source(tx: &Transaction<'_>, s: &SourceRow) -> Result<(), CatalogueError> {
+    tx.prepare_cached(
+        "INSERT INTO source (id, name, version, superseded, absorbed_bytes, absorbed_lines,
+             prefix_hash, complete, ordinal_end) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET superseded = excluded.superseded,
+             absorbed_bytes = excluded.absorbed_bytes, absorbed_lines = excluded.absorbed_lines,
+             prefix_hash = excluded.prefix_hash, complete = excluded.complete,
+             ordinal_end = excluded.ordinal_end",
+    )?
+    .execute(params![
+        s.id.0,
+        s.name,
+        s.version,
+        s.superseded,
+        s.progress.absorbed_bytes.cast_signed(),
+        s.progress.absorbed_lines.cast_signed(),
+        s.progress.prefix_hash.as_slice(),
+        s.progress.complete,
+        s.ordinal_end,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn put_segment(tx: &Transaction<'_>, s: &SegmentRow) -> Result<(), CatalogueError> {
+    tx.prepare_cached(
+        "INSERT INTO segment (number, source, sealed, bytes) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (number) DO UPDATE SET sealed = excluded.sealed, bytes = excluded.bytes",
+    )?
+    .execute(params![s.number, s.source.0, s.sealed, s.bytes.cast_signed()])?;
+    Ok(())
+}
+
+pub(super) fn put_block(tx: &Transaction<'_>, b: &BlockRow) -> Result<(), CatalogueError> {
+    let i = &b.info;
+    tx.prepare_cached(
+        "INSERT INTO block (id, source, ordinal, byte_start, byte_end, line_start, line_end,
+             time_unix_ms, tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes,
+             segment, offset, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )?
+    .execute(params![
+        i.id.0.cast_signed(),
+        i.source.0,
+        i.ordinal,
+        i.span.byte_start.cast_signed(),
+        i.span.byte_end.cast_signed(),
+        i.span.line_start.cast_signed(),
+        i.span.line_end.cast_signed(),
+        i.time_unix_ms,
+        i.tokens,
+        i.surprise_nats,
+        i.starts_mid_line,
+        i.ends_mid_line,
+        i.kv.map_or(0, KvDtype::tag),
+        i.kv_bytes,
+        b.segment,
+        b.offset.cast_signed(),
+        b.bytes.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+pub(super) fn sources(tx: &Transaction<'_>) -> Result<Vec<SourceRow>, CatalogueError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id, name, version, superseded, absorbed_bytes, absorbed_lines, prefix_hash,
+             complete, ordinal_end FROM source ORDER BY id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let hash: Vec<u8> = row.get(6)?;
+        Ok(SourceRow {
+            id: SourceId(row.get(0)?),
+            name: row.get(1)?,
+            version: row.get(2)?,
+            superseded: row.get(3)?,
+            progress: Progress {
+                absorbed_bytes: unsigned(row, 4)?,
+                absorbed_lines: unsigned(row, 5)?,
+                prefix_hash: hash.try_into().unwrap_or_default(),
+                complete: row.get(7)?,
+            },
+            ordinal_end: row.get(8)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn segments(tx: &Transaction<'_>) -> Result<Vec<SegmentRow>, CatalogueError> {
+    let mut statement =
+        tx.prepare_cached("SELECT number, source, sealed, bytes FROM segment ORDER BY number")?;
+    let rows = statement.query_map([], |row| {
+        Ok(SegmentRow {
+            number: row.get(0)?,
+            source: SourceId(row.get(1)?),
+            sealed: row.get(2)?,
+            bytes: unsigned(row, 3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn blocks(tx: &Transaction<'_>, from: u64) -> Result<Vec<BlockRow>, CatalogueError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT id, source, ordinal, byte_start, byte_end, line_start, line_end, time_unix_ms,
+             tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes, segment,
+             offset, bytes FROM block WHERE id >= ?1 ORDER BY id",
+    )?;
+    let rows = statement.query_map([from.cast_signed()], |row| {
+        Ok(BlockRow {
+            info: BlockInfo {
+                id: BlockId(unsigned(row, 0)?),
+                source: SourceId(row.get(1)?),
+                ordinal: row.get(2)?,
+                span: Span {
+                    byte_start: unsigned(row, 3)?,
+                    byte_end: unsigned(row, 4)?,
+                    line_start: unsigned(row, 5)?,
+                    line_end: unsigned(row, 6)?,
+                },
+                time_unix_ms: row.get(7)?,
+                tokens: row.get(8)?,
+                surprise_nats: row.get(9)?,
+                starts_mid_line: row.get(10)?,
+                ends_mid_line: row.get(11)?,
+                kv: KvDtype::from_tag(row.get(12)?),
+                kv_bytes: row.get(13)?,
+            },
+            segment: row.get(14)?,
+            offset: unsigned(row, 15)?,
+            bytes: unsigned(row, 16)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn quarantined(tx: &Transaction<'_>) -> Result<Vec<Quarantined>, CatalogueError> {
+    let mut statement =
+        tx.prepare_cached("SELECT id, segment, offset, reason FROM quarantine ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Quarantined {
+            id: BlockId(unsigned(row, 0)?),
+            segment: row.get(1)?,
+            offset: unsigned(row, 2)?,
+            reason: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn put_next_id(tx: &Transaction<'_>, next_id: u64) -> Result<(), CatalogueError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('next_id', ?1)")?
+        .execute([next_id.cast_signed()])?;
+    Ok(())
+}
+
+pub(super) fn next_id(tx: &Transaction<'_>) -> Result<u64, CatalogueError> {
+    let sql = "SELECT coalesce((SELECT value FROM meta WHERE key = 'next_id'), 1)";
+    let id: i64 = tx.query_row(sql, [], |r| r.get(0))?;
+    u64::try_from(id).map_err(|_| CatalogueError::Row { table: "meta" })
+}

@@ -1,0 +1,107 @@
+//! How a store is opened.
+
+use std::ops::Range;
+
+use crate::{
+    AddressLayout, BlockId, BlockInfo, Geometry, MapChoice, SourceId, format::segment::Identity,
+};
+
+/// What `commit` waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Nothing: survives a killed process, not a power cut.
+    None,
+    /// The bytes (`fdatasync`).
+    #[default]
+    Data,
+    /// The bytes and all that the file system knows of the file (`fsync`, and its folder).
+    Full,
+}
+
+/// What a store is made for, and how it is kept.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Fingerprint of model, tokenizer, template and K,V layout. A store of another is refused.
+    pub model: [u8; 32],
+    /// Shape of keys and values.
+    pub geometry: Geometry,
+    /// Shape of addresses.
+    pub address: AddressLayout,
+    /// Whether sealed segments are mapped.
+    pub map: MapChoice,
+    /// A segment is sealed when the next block would pass this many bytes. Smaller: more files, sooner
+    /// mapped and sooner freed by forgetting; larger: fewer. Default 256 MiB.
+    pub segment_bytes_max: u64,
+    /// What `commit` waits for. Default [`SyncPolicy::Data`].
+    pub sync: SyncPolicy,
+    /// Most bytes that segments, address files and catalogue may take; none: as the disk allows.
+    pub disk_bytes_max: Option<u64>,
+}
+
+impl StoreOptions {
+    /// The defaults for a model.
+    #[must_use]
+    pub const fn new(model: [u8; 32], geometry: Geometry, address: AddressLayout) -> Self {
+        Self {
+            model,
+            geometry,
+            address,
+            map: MapChoice::sealed_segments(),
+            segment_bytes_max: 256 << 20,
+            sync: SyncPolicy::Data,
+            disk_bytes_max: None,
+        }
+    }
+
+    pub(crate) const fn identity(&self, store: [u8; 16]) -> Identity {
+        Identity { store, model: self.model, geometry: self.geometry, address: self.address }
+    }
+}
+
+/// Which blocks a search may give. The default: all blocks of all sources that no newer version replaces.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only blocks of these sources (also superseded ones, when they are named here).
+    pub sources: Option<&'a [SourceId]>,
+    /// None of these blocks.
+    pub exclude: &'a [BlockId],
+    /// Only blocks of this time, milliseconds since 1970 UTC, half-open.
+    pub time_unix_ms: Option<Range<i64>>,
+    /// Blocks of superseded source versions too.
+    pub superseded: bool,
+}
+
+/// A filter made quick to ask.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    sources: Option<Vec<SourceId>>,
+    superseded: Vec<SourceId>,
+    exclude: Vec<BlockId>,
+    time: Option<Range<i64>>,
+}
+
+impl Sieve {
+    /// `superseded` yields the source versions that a newer one replaces.
+    pub(crate) fn new(filter: &Filter<'_>, superseded: impl Iterator<Item = SourceId>) -> Self {
+        let sorted = |mut v: Vec<SourceId>| {
+            v.sort_unstable();
+            v
+        };
+        let out = filter.sources.is_some() || filter.superseded;
+        let mut exclude = filter.exclude.to_vec();
+        exclude.sort_unstable();
+        Self {
+            sources: filter.sources.map(|s| sorted(s.to_vec())),
+            superseded: if out { Vec::new() } else { sorted(superseded.collect()) },
+            exclude,
+            time: filter.time_unix_ms.clone(),
+        }
+    }
+
+    pub(crate) fn keeps(&self, block: &BlockInfo) -> bool {
+        self.sources.as_ref().is_none_or(|s| s.binary_search(&block.source).is_ok())
+            && self.superseded.binary_search(&block.source).is_err()
+            && self.exclude.binary_search(&block.id).is_err()
+            && self.time.as_ref().is_none_or(|t| t.contains(&block.time_unix_ms))
+    }
+}

@@ -1,0 +1,333 @@
+//! Reading: blocks by id, by address and by text, on a snapshot that no writer disturbs.
+
+use std::{path::Path, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AddressQuery, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError, ReadError,
+    SourceId, SourceInfo, StoreOptions,
+    catalogue::{Catalogue, Quarantined, query},
+    error::CatalogueError,
+    format::record::BlockHeader,
+    identity, index,
+    options::Sieve,
+    segment::{BlockAt, PieceError, Segment, file_name, split_body},
+    shared::Shared,
+    snapshot::{Entry, Snapshot},
+    storage::FileStorage,
+    store::load,
+};
+
+/// A block found by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressHit {
+    /// The block.
+    pub id: BlockId,
+    /// Its score, by the definition in [`crate::address`]; larger is better.
+    pub score: f32,
+}
+
+/// A block found by its text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextHit {
+    /// The block.
+    pub id: BlockId,
+    /// BM25 as SQLite's FTS5 computes it, sign turned: larger is better.
+    pub score: f32,
+}
+
+/// Sizes and counts of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStats {
+    /// Blocks published.
+    pub blocks: u64,
+    /// Of these, blocks with keys and values.
+    pub kv_blocks: u64,
+    /// Tokens of the published blocks.
+    pub tokens: u64,
+    /// Source versions.
+    pub sources: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Segment files that are mapped.
+    pub mapped_segments: u64,
+    /// Bytes of the segment files.
+    pub segment_bytes: u64,
+    /// Bytes of the catalogue with its log.
+    pub catalogue_bytes: u64,
+    /// Bytes of keys and values of the published blocks.
+    pub kv_bytes: u64,
+    /// Bytes of the address index in RAM.
+    pub index_bytes: u64,
+    /// Blocks that are damaged and not served.
+    pub quarantined: u64,
+}
+
+/// Reads a store. Clones are cheap and may be used on any thread; they share one connection for
+/// text search.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) catalogue: Catalogue,
+}
+
+impl Reader {
+    /// Opens a store without the writer's lock: any number at once, also while a writer of
+    /// another process appends. It sees what was committed; [`refresh`](Self::refresh) shows what
+    /// was committed since.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a store that does not exist is not made.
+    pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        load::open_reader(Arc::new(FileStorage::new(dir)), options)
+    }
+
+    /// Takes in what another process committed since. Needless for a reader that a
+    /// [`Store`](crate::Store) of this process gave.
+    ///
+    /// # Errors
+    /// [`OpenError`], when the catalogue or a new segment cannot be read.
+    pub fn refresh(&self) -> Result<(), OpenError> {
+        load::refresh(&self.shared, &self.catalogue)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot()
+    }
+
+    fn entry(&self, id: BlockId) -> Result<Arc<Entry>, ReadError> {
+        if let Some(entry) = self.snapshot().get(id) {
+            return Ok(Arc::clone(entry));
+        }
+        match self.shared.quarantined(id) {
+            Some(reason) => Err(ReadError::Quarantined { id, reason }),
+            None => Err(ReadError::UnknownBlock { id }),
+        }
+    }
+
+    /// Blocks published.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.snapshot().len()
+    }
+
+    /// What is known of a block.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownBlock`], [`ReadError::Quarantined`].
+    pub fn block(&self, id: BlockId) -> Result<BlockInfo, ReadError> {
+        Ok(self.entry(id)?.info)
+    }
+
+    /// Puts the encoded keys and values of a block into `out` (replaced) and says how they are
+    /// encoded. They are copied out of the map and checked; nothing is allocated when `out` has
+    /// room for them and 64 bytes more.
+    ///
+    /// # Errors
+    /// [`ReadError`]; a damaged block is quarantined and not given.
+    pub fn payload(&self, id: BlockId, out: &mut Vec<u8>) -> Result<KvDtype, ReadError> {
+        let entry = self.entry(id)?;
+        let dtype = entry.info.kv.ok_or(ReadError::NoKv { id })?;
+        self.read(&entry, |segment, block| segment.payload(entry.offset, block, out))?;
+        Ok(dtype)
+    }
+
+    /// The text of a block, as bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn text(&self, id: BlockId) -> Result<Vec<u8>, ReadError> {
+        let entry = self.entry(id)?;
+        self.read(&entry, |segment, block| {
+            let mut body = Vec::new();
+            segment.body(entry.offset, block, &mut body)?;
+            let parts = split_body(block, &body).ok_or(PieceError::Corrupt("body length"))?;
+            Ok(parts.text.to_vec())
+        })
+    }
+
+    /// Puts the token ids of a block into `out` (replaced).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tokens(&self, id: BlockId, out: &mut Vec<u32>) -> Result<(), ReadError> {
+        let entry = self.entry(id)?;
+        self.read(&entry, |segment, block| {
+            let mut body = Vec::new();
+            segment.body(entry.offset, block, &mut body)?;
+            let parts = split_body(block, &body).ok_or(PieceError::Corrupt("body length"))?;
+            out.clear();
+            out.extend(parts.tokens.chunks_exact(4).map(|t| crate::format::u32_at(t, 0)));
+            Ok(())
+        })
+    }
+
+    /// The address of a block; empty when it has none.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn address(&self, id: BlockId) -> Result<BlockAddress, ReadError> {
+        let dim = usize::from(self.shared.identity.address.dim);
+        let entry = self.entry(id)?;
+        Ok(entry.address.as_ref().map(|a| a.to_address(dim)).unwrap_or_default())
+    }
+
+    /// Reads a piece of a block after its header was checked against what is known of it.
+    fn read<T>(
+        &self,
+        entry: &Entry,
+        piece: impl FnOnce(&Segment, &BlockHeader) -> Result<T, PieceError>,
+    ) -> Result<T, ReadError> {
+        let at = BlockAt { id: entry.info.id, offset: entry.offset };
+        let read = || {
+            let segment = self.shared.segment(entry.segment);
+            let segment = segment.ok_or(PieceError::Corrupt("segment is missing"))?;
+            let block = segment.block(at)?;
+            if block.info != entry.info {
+                return Err(PieceError::Corrupt("header differs from the catalogue"));
+            }
+            piece(&segment, &block)
+        };
+        read().map_err(|e| self.failed(entry, e))
+    }
+
+    fn failed(&self, entry: &Entry, e: PieceError) -> ReadError {
+        let (id, segment, offset) = (entry.info.id, entry.segment, entry.offset);
+        match e {
+            PieceError::Io(source) => {
+                ReadError::Io { path: self.shared.storage.root().join(file_name(segment)), source }
+            }
+            PieceError::Corrupt(what) => {
+                let reason = what.to_owned();
+                self.shared.quarantine(Quarantined { id, segment, offset, reason }, false);
+                ReadError::Corrupt { id, what, segment, offset }
+            }
+        }
+    }
+
+    /// All blocks of a source version, in the order of the source.
+    #[must_use]
+    pub fn blocks_of(&self, source: SourceId) -> Vec<BlockId> {
+        let snapshot = self.snapshot();
+        snapshot.iter().filter(|e| e.info.source == source).map(|e| e.info.id).collect()
+    }
+
+    /// The block before (`-1`) or after (`+1`) a block in its source, or further away; `None` where the source
+    /// ends, or when that block is not served.
+    #[must_use]
+    pub fn neighbour(&self, id: BlockId, distance: i32) -> Option<BlockId> {
+        let snapshot = self.snapshot();
+        let here = snapshot.get(id)?.info;
+        let ordinal = here.ordinal.checked_add_signed(distance)?;
+        let same = |e: &&Arc<Entry>| e.info.source == here.source;
+        // Ids rise with ordinals within a source.
+        let found = if distance >= 0 {
+            let mut later = snapshot.after(id).filter(same);
+            if distance == 0 { return Some(id) }
+            later.find(|e| e.info.ordinal >= ordinal)
+        } else {
+            snapshot.before(id).filter(same).find(|e| e.info.ordinal <= ordinal)
+        };
+        found.filter(|e| e.info.ordinal == ordinal).map(|e| e.info.id)
+    }
+
+    /// What is known of a source version.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownSource`].
+    pub fn source(&self, id: SourceId) -> Result<SourceInfo, ReadError> {
+        let snapshot = self.snapshot();
+        let entry = snapshot.sources().get(&id).ok_or(ReadError::UnknownSource { id })?;
+        Ok(entry.info())
+    }
+
+    /// All source versions, by id.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceInfo> {
+        self.snapshot().sources().values().map(|s| s.info()).collect()
+    }
+
+    /// The `k` blocks that score best for a query (late interaction, [`crate::address`]), best first.
+    ///
+    /// # Errors
+    /// [`ReadError::Query`] when the query does not fit the store's layout.
+    pub fn search_address(
+        &self,
+        query: &AddressQuery,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<AddressHit>, ReadError> {
+        query.check(self.shared.identity.address)?;
+        let snapshot = self.snapshot();
+        let sieve = sieve(&snapshot, filter);
+        let keep = |e: &Entry| sieve.keeps(&e.info);
+        Ok(index::search(&snapshot, query, k, self.shared.kernel, &keep))
+    }
+
+    /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person typed: its
+    /// words are searched for, any of them, without the words of the question itself; punctuation within a word makes a
+    /// phrase. No text is an error.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn search_text(
+        &self,
+        text: &str,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<TextHit>, ReadError> {
+        let snapshot = self.snapshot();
+        let sieve = sieve(&snapshot, filter);
+        let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, keep))?)
+    }
+
+    /// Sizes and counts now.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] when a segment's length cannot be read.
+    pub fn stats(&self) -> Result<StoreStats, ReadError> {
+        let snapshot = self.snapshot();
+        let dim = snapshot.dim();
+        let mut stats = StoreStats {
+            blocks: snapshot.len() as u64,
+            sources: snapshot.sources().len() as u64,
+            catalogue_bytes: self.catalogue.bytes(),
+            quarantined: self.shared.quarantined_blocks() as u64,
+            ..StoreStats::default()
+        };
+        for entry in snapshot.iter() {
+            stats.kv_blocks += u64::from(entry.info.kv.is_some());
+            stats.tokens += u64::from(entry.info.tokens);
+            stats.kv_bytes += u64::from(entry.info.kv_bytes);
+            stats.index_bytes += entry.address.as_ref().map_or(0, |a| a.bytes(dim)) as u64;
+        }
+        for segment in self.shared.segments() {
+            stats.segments += 1;
+            stats.mapped_segments += u64::from(segment.is_mapped());
+            stats.segment_bytes += segment.file.size().map_err(|source| ReadError::Io {
+                path: self.shared.storage.root().join(file_name(segment.number())),
+                source,
+            })?;
+        }
+        Ok(stats)
+    }
+}
+
+fn sieve(snapshot: &Snapshot, filter: &Filter<'_>) -> Sieve {
+    let old = snapshot.sources().values().filter(|s| s.row().superseded);
+    Sieve::new(filter, old.map(|s| s.row().id))
+}
+
+pub(crate) fn catalogue_error(storage: &dyn crate::storage::Storage, source: CatalogueError) -> OpenError {
+    OpenError::Catalogue { path: storage.root(), source }
+}
+
+pub(crate) fn check_identity(
+    storage: &dyn crate::storage::Storage,
+    found: &crate::format::segment::Identity,
+    options: &StoreOptions,
+) -> Result<(), OpenError> {
+    identity::check(storage.root(), found, &options.identity(found.store))
+}

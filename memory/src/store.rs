@@ -1,0 +1,590 @@
+//! The one writer of a store.
+
+mod active;
+pub(crate) mod load;
+mod recover;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use self::active::{Active, WriteError};
+use crate::{
+    AppendError, BlockId, BlockInfo, BlockRecord, CommitError, OpenError, Progress, Reader,
+    SourceError, SourceId, SourceState, StoreOptions, SyncPolicy,
+    catalogue::{Batch, Catalogue, NewBlock, SegmentRow, SourceRow},
+    clock::now_ms,
+    format::{
+        aligned,
+        record::{Commit, HEADER, encode_block},
+        segment::NAME_BYTES_MAX,
+    },
+    index::tile::AddressTiles,
+    segment::{DIR, file_name},
+    shared::{Shared, SourceEntry},
+    sidecar,
+    snapshot::Entry,
+    storage::{FileStorage, LockGuard, Storage},
+};
+
+/// Longest text or payload of one block.
+const PART_BYTES_MAX: usize = 1 << 30;
+/// What a block costs beside its record, in the catalogue and the address file, at a guess from above.
+const OVERHEAD_BYTES: u64 = 1024;
+
+/// Writes a store, and is the only one who does while it lives. Dropping it without [`commit`](Self::commit)
+/// leaves what was appended since the last one unacknowledged: the next writer does not find it.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    catalogue: Catalogue,
+    reading: Catalogue,
+    options: StoreOptions,
+    /// The segment that is appended to.
+    active: Option<Active>,
+    /// Full segments that are sealed once a commit covers their blocks, and segments of earlier runs.
+    closing: Vec<Active>,
+    /// Blocks that the catalogue does not have yet.
+    pending: Vec<NewBlock>,
+    /// Source versions with news since the last commit.
+    changed: BTreeSet<SourceId>,
+    /// Source versions whose row changed otherwise (superseded).
+    restated: BTreeSet<SourceId>,
+    /// Newest version of each name.
+    newest: BTreeMap<String, SourceId>,
+    next_id: u64,
+    next_source: u32,
+    next_segment: u32,
+    /// A segment was created since the folder was synced.
+    created: bool,
+    bytes: Bytes,
+    buffer: Vec<u8>,
+    latched: Option<String>,
+    problems: Vec<String>,
+    _lock: LockGuardBox,
+}
+
+/// Where the bytes went.
+#[derive(Debug, Default)]
+struct Bytes {
+    /// Of segments and address files.
+    files: u64,
+    /// Of the catalogue, at the last commit.
+    catalogue: u64,
+    /// Of pending rows, at a guess.
+    pending: u64,
+    /// Written to segments and address files since opening.
+    written: u64,
+}
+
+struct LockGuardBox(#[expect(dead_code, reason = "held, not used")] LockGuard);
+
+impl std::fmt::Debug for LockGuardBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+impl Store {
+    /// Opens the store in a folder as its one writer, or makes it. What an earlier writer left unacknowledged is
+    /// cut off; what it left half done is finished.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is changed then.
+    pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_in(Arc::new(FileStorage::new(dir)), options)
+    }
+
+    /// As [`open`](Self::open), on any storage.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in(storage: Arc<dyn Storage>, options: &StoreOptions) -> Result<Self, OpenError> {
+        load::open_writer(storage, options)
+    }
+
+    /// A reader of what this store has, committed or not (text search: committed).
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader { shared: Arc::clone(&self.shared), catalogue: self.reading.clone() }
+    }
+
+    /// What was found wrong when the store was opened, for people.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Bytes written to segments and address files since opening (not the catalogue's).
+    #[must_use]
+    pub const fn written_bytes(&self) -> u64 {
+        self.bytes.written
+    }
+
+    /// Bytes that the store takes on disk now, as the budget counts them.
+    #[must_use]
+    pub const fn disk_bytes(&self) -> u64 {
+        self.bytes.files + self.bytes.catalogue + self.bytes.pending
+    }
+
+    /// The newest version of a source, to be absorbed from where an earlier run stopped; a new one when the name
+    /// is new. Open segments of other sources are sealed at the next commit.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn begin_source(&mut self, name: &str) -> Result<SourceState, SourceError> {
+        self.check_name(name)?;
+        let id = match self.newest.get(name) {
+            Some(id) => *id,
+            None => self.add_source(name, 1),
+        };
+        self.close_others(id);
+        self.source_state(id)
+    }
+
+    /// A new version of a source, from its beginning; the version before is kept as superseded. For a name that is
+    /// new, its first version.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn new_version(&mut self, name: &str) -> Result<SourceState, SourceError> {
+        self.check_name(name)?;
+        let mut version = 1;
+        if let Some(old) = self.newest.get(name).copied() {
+            version = self.entry(old)?.row().version + 1;
+            self.update_source(old, |row| row.superseded = true);
+            self.restated.insert(old);
+        }
+        let id = self.add_source(name, version);
+        self.changed.insert(id);
+        self.close_others(id);
+        self.source_state(id)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), SourceError> {
+        if let Some(after) = &self.latched {
+            return Err(SourceError::Latched { after: after.clone() });
+        }
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(SourceError::Name { bytes: name.len(), max: NAME_BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    fn add_source(&mut self, name: &str, version: u32) -> SourceId {
+        let id = SourceId(self.next_source);
+        self.next_source += 1;
+        self.newest.insert(name.to_owned(), id);
+        let row = SourceRow {
+            id,
+            name: name.to_owned(),
+            version,
+            superseded: false,
+            progress: Progress::default(),
+            ordinal_end: 0,
+        };
+        self.put_source(row);
+        id
+    }
+
+    fn put_source(&self, row: SourceRow) {
+        self.shared.publish(|s| {
+            let mut sources = s.sources().as_ref().clone();
+            sources.insert(row.id, Arc::new(SourceEntry::new(row)));
+            s.set_sources(Arc::new(sources));
+        });
+    }
+
+    fn update_source(&self, id: SourceId, change: impl FnOnce(&mut SourceRow)) {
+        let snapshot = self.shared.snapshot();
+        if let Some(entry) = snapshot.sources().get(&id) {
+            let mut row = entry.row().clone();
+            row.ordinal_end = entry.ordinal_end();
+            drop(snapshot);
+            change(&mut row);
+            self.put_source(row);
+        }
+    }
+
+    fn entry(&self, id: SourceId) -> Result<Arc<SourceEntry>, SourceError> {
+        let snapshot = self.shared.snapshot();
+        snapshot.sources().get(&id).cloned().ok_or(SourceError::Unknown { id })
+    }
+
+    fn source_state(&self, id: SourceId) -> Result<SourceState, SourceError> {
+        let entry = self.entry(id)?;
+        let row = entry.row();
+        Ok(SourceState {
+            id,
+            version: row.version,
+            absorbed_bytes: row.progress.absorbed_bytes,
+            absorbed_lines: row.progress.absorbed_lines,
+            blocks: entry.ordinal_end(),
+            prefix_hash: row.progress.prefix_hash,
+            complete: row.progress.complete,
+        })
+    }
+
+    /// The active segment of another source is to be sealed.
+    fn close_others(&mut self, source: SourceId) {
+        if let Some(active) = self.active.take_if(|a| a.source() != source) {
+            self.closing.push(active);
+        }
+        for earlier in self.closing.iter_mut().filter(|a| a.source() != source) {
+            earlier.resumable = false;
+        }
+    }
+
+    /// Says how far a source was absorbed. It becomes durable, and visible, with the blocks that it covers, at the
+    /// next [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// [`SourceError::Unknown`], [`SourceError::Latched`].
+    pub fn set_progress(
+        &mut self,
+        source: SourceId,
+        progress: Progress,
+    ) -> Result<(), SourceError> {
+        if let Some(after) = &self.latched {
+            return Err(SourceError::Latched { after: after.clone() });
+        }
+        self.entry(source)?;
+        self.update_source(source, |row| row.progress = progress);
+        self.changed.insert(source);
+        Ok(())
+    }
+
+    /// Appends a block. Readers of this process see it at once (its text: after the commit); it is durable after
+    /// [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// [`AppendError`]. Whatever the error, no part of the block stays.
+    pub fn append(&mut self, record: &BlockRecord<'_>) -> Result<BlockId, AppendError> {
+        if let Some(after) = &self.latched {
+            return Err(AppendError::Latched { after: after.clone() });
+        }
+        let entry = self.check(record)?;
+        let record_bytes = aligned(
+            HEADER
+                + aligned(
+                    record.tokens.len() * 4 + record.text.len() + record.address.encoded_bytes(),
+                )
+                + aligned(record.payload.len()),
+        ) as u64;
+        self.check_budget(record_bytes, record)?;
+        let info = BlockInfo {
+            id: BlockId(self.next_id),
+            source: record.source,
+            ordinal: entry.ordinal_end(),
+            span: record.span,
+            time_unix_ms: record.time_unix_ms,
+            tokens: record.tokens.len() as u16,
+            surprise_nats: record.surprise_nats,
+            starts_mid_line: record.starts_mid_line,
+            ends_mid_line: record.ends_mid_line,
+            kv: (!record.payload.is_empty()).then_some(record.dtype),
+            kv_bytes: record.payload.len() as u32,
+        };
+        let (segment, offset) = self.write_block(&entry, info, record, record_bytes)?;
+        self.next_id += 1;
+        entry.set_ordinal_end(info.ordinal + 1);
+        self.changed.insert(record.source);
+        let dim = usize::from(self.options.address.dim);
+        let address = AddressTiles::new(record.address, dim);
+        self.shared.publish_block(Entry { info, segment, offset, address });
+        let row = crate::catalogue::BlockRow { info, segment, offset, bytes: record_bytes };
+        let text = String::from_utf8_lossy(record.text).into_owned();
+        self.bytes.pending += OVERHEAD_BYTES + 2 * text.len() as u64;
+        self.pending.push(NewBlock { row, text });
+        Ok(info.id)
+    }
+
+    fn check(&self, r: &BlockRecord<'_>) -> Result<Arc<SourceEntry>, AppendError> {
+        let unknown = |_| AppendError::UnknownSource { source_id: r.source };
+        let entry = self.entry(r.source).map_err(unknown)?;
+        let max = self.options.geometry.block_tokens;
+        if r.tokens.len() > usize::from(max) {
+            return Err(AppendError::Tokens { tokens: r.tokens.len(), max });
+        }
+        for (what, bytes) in [("text", r.text.len()), ("payload", r.payload.len())] {
+            if bytes > PART_BYTES_MAX {
+                return Err(AppendError::TooLong { what, bytes });
+            }
+        }
+        if !r.span.is_valid() {
+            return Err(AppendError::Span { span: r.span });
+        }
+        if !r.surprise_nats.is_finite() {
+            return Err(AppendError::Surprise { nats: r.surprise_nats });
+        }
+        r.address.check(self.options.address)?;
+        Ok(entry)
+    }
+
+    fn check_budget(&self, record: u64, r: &BlockRecord<'_>) -> Result<(), AppendError> {
+        let Some(max) = self.options.disk_bytes_max else { return Ok(()) };
+        let used = self.disk_bytes();
+        let address = r.address.encoded_bytes() as u64 * 2;
+        let needed = record + address + OVERHEAD_BYTES + 2 * r.text.len() as u64;
+        if used.saturating_add(needed) > max {
+            return Err(AppendError::BudgetFull { used, max, needed });
+        }
+        Ok(())
+    }
+
+    /// Writes the record and says where it lies.
+    fn write_block(
+        &mut self,
+        entry: &SourceEntry,
+        info: BlockInfo,
+        record: &BlockRecord<'_>,
+        record_bytes: u64,
+    ) -> Result<(u32, u64), AppendError> {
+        self.close_others(record.source);
+        let max = self.options.segment_bytes_max;
+        if let Some(full) = self.active.take_if(|a| a.is_full(record_bytes, max)) {
+            self.closing.push(full);
+        }
+        self.ensure_active(entry.row()).map_err(append_error)?;
+        let Some(active) = &mut self.active else {
+            unreachable!("a segment was opened just above")
+        };
+        let seat = active.seat();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        encode_block(&mut buffer, seat, info, record, self.options.address.dim);
+        debug_assert_eq!(buffer.len() as u64, record_bytes, "length computed beforehand");
+        let written = active.append(&buffer);
+        self.buffer = buffer;
+        let number = active.number();
+        match written {
+            Ok(bytes) => {
+                active.blocks.push((info.id, seat.offset));
+                self.count(bytes);
+                Ok((number, seat.offset))
+            }
+            Err(e) => Err(append_error(self.latch(e))),
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.bytes.files += bytes;
+        self.bytes.written += bytes;
+    }
+
+    /// Opens or creates the segment that blocks of a source go to.
+    fn ensure_active(&mut self, source: &SourceRow) -> Result<(), WriteError> {
+        if self.active.is_some() {
+            return Ok(());
+        }
+        let max = self.options.segment_bytes_max;
+        let earlier = |a: &Active| a.source() == source.id && !a.is_full(HEADER as u64, max);
+        // The last segment of an earlier run goes on; one that was closed in this run is full.
+        if let Some(at) = self.closing.iter().position(|a| a.resumable && earlier(a)) {
+            let mut active = self.closing.swap_remove(at);
+            active.resumable = false;
+            self.active = Some(active);
+            return Ok(());
+        }
+        let number = self.next_segment;
+        let made = Active::create(&self.shared, number, source, now_ms());
+        match made {
+            Ok(active) => {
+                self.next_segment += 1;
+                self.created = true;
+                self.count(active.bytes());
+                self.shared.add_segment(Arc::clone(&active.segment));
+                self.active = Some(active);
+                Ok(())
+            }
+            Err(e) => Err(self.latch(e)),
+        }
+    }
+
+    /// Refuses all later writes, unless nothing is wrong but a full disk.
+    fn latch(&mut self, e: WriteError) -> WriteError {
+        if let WriteError::Io { path, source } = &e {
+            self.latched = Some(format!("{}: {source}", path.display()));
+        }
+        e
+    }
+
+    /// Makes all that was appended durable, as the sync policy says, and acknowledges it: after this it survives.
+    /// One sync and one catalogue transaction, however many blocks.
+    ///
+    /// # Errors
+    /// [`CommitError`]. After `DiskFull` it can be tried again; after any other the store is to be opened again, and
+    /// finds either all of this commit or the state of the one before.
+    pub fn commit(&mut self) -> Result<(), CommitError> {
+        if let Some(after) = &self.latched {
+            return Err(CommitError::Latched { after: after.clone() });
+        }
+        let changed: Vec<SourceId> = self.changed.iter().copied().collect();
+        let mut rows = self.commit_records(&changed)?;
+        rows.extend(self.restated_rows());
+        self.sync_segments()?;
+        let segments: Vec<SegmentRow> =
+            self.closing.iter().chain(&self.active).map(Active::row).collect();
+        let bad = self.shared.quarantined_unsaved();
+        let batch = Batch {
+            sources: &rows,
+            segments: &segments,
+            blocks: &self.pending,
+            quarantined: &bad,
+            next_id: Some(self.next_id),
+        };
+        let any = !(rows.is_empty() && self.pending.is_empty() && bad.is_empty());
+        if any && let Err(e) = self.catalogue.apply(&batch) {
+            return Err(self.catalogue_failed(e));
+        }
+        self.shared.quarantined_saved(&bad);
+        self.pending.clear();
+        self.changed.clear();
+        self.restated.clear();
+        self.bytes.pending = 0;
+        self.bytes.catalogue = self.catalogue.bytes();
+        self.seal_closing()
+    }
+
+    fn restated_rows(&self) -> Vec<SourceRow> {
+        let snapshot = self.shared.snapshot();
+        let only = self.restated.difference(&self.changed);
+        let rows = only.filter_map(|id| {
+            let entry = snapshot.sources().get(id)?;
+            Some(SourceRow { ordinal_end: entry.ordinal_end(), ..entry.row().clone() })
+        });
+        rows.collect()
+    }
+
+    fn catalogue_failed(&mut self, e: crate::error::CatalogueError) -> CommitError {
+        if e.is_full() {
+            return CommitError::DiskFull {
+                path: self.shared.storage.root().join(crate::catalogue::FILE),
+            };
+        }
+        self.latched = Some(format!("catalogue: {e}"));
+        CommitError::Catalogue(e)
+    }
+
+    /// Appends a commit record for each source with news and gives the sources' rows.
+    fn commit_records(&mut self, changed: &[SourceId]) -> Result<Vec<SourceRow>, CommitError> {
+        let snapshot = self.shared.snapshot();
+        let mut rows = Vec::with_capacity(changed.len());
+        for entry in changed.iter().filter_map(|id| snapshot.sources().get(id)) {
+            let mut row = entry.row().clone();
+            row.ordinal_end = entry.ordinal_end();
+            let commit = Commit {
+                source: row.id,
+                id_end: self.next_id,
+                ordinal_end: row.ordinal_end,
+                time_ms: now_ms(),
+                progress: row.progress,
+            };
+            self.commit_record(&row, &commit).map_err(commit_error)?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    /// Appends one commit record to the newest segment of its source.
+    fn commit_record(&mut self, row: &SourceRow, commit: &Commit) -> Result<(), WriteError> {
+        let open = self.closing.iter().chain(&self.active);
+        let newest = open.filter(|a| a.source() == row.id).map(Active::number).max();
+        if newest.is_none() {
+            // Progress without a block: it needs a segment all the same.
+            if let Some(other) = self.active.take() {
+                self.closing.push(other);
+            }
+            self.ensure_active(row)?;
+        }
+        let number = newest.or_else(|| self.active.as_ref().map(Active::number));
+        let mut open = self.closing.iter_mut().chain(&mut self.active);
+        let Some(active) = open.find(|a| Some(a.number()) == number) else { return Ok(()) };
+        let record = commit.encode(active.seat());
+        match active.append(&record) {
+            Ok(bytes) => {
+                self.count(bytes);
+                Ok(())
+            }
+            Err(e) => Err(self.latch(e)),
+        }
+    }
+
+    fn sync_segments(&mut self) -> Result<(), CommitError> {
+        let sync = self.options.sync;
+        for active in self.closing.iter_mut().chain(&mut self.active) {
+            if let Err(e) = active.sync(sync) {
+                return Err(commit_error(self.latch(e)));
+            }
+        }
+        if self.created && sync != SyncPolicy::None {
+            if let Err(source) = self.shared.storage.sync_dir(DIR) {
+                let path = self.shared.storage.root().join(DIR);
+                return Err(commit_error(self.latch(WriteError::Io { path, source })));
+            }
+        }
+        self.created = false;
+        Ok(())
+    }
+
+    /// Commits, then seals the active segment: it is mapped from then on.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn seal(&mut self) -> Result<(), CommitError> {
+        if let Some(active) = self.active.take() {
+            self.closing.push(active);
+        }
+        self.commit()
+    }
+
+    /// Seals the full segments, all of whose blocks are committed.
+    fn seal_closing(&mut self) -> Result<(), CommitError> {
+        let resumable = |a: &Active| a.resumable;
+        while let Some(at) = self.closing.iter().position(|a| !resumable(a)) {
+            let sealed = self.closing[at].seal(now_ms(), self.options.sync);
+            match sealed {
+                Ok(bytes) => self.count(bytes),
+                Err(e) => return Err(commit_error(self.latch(e))),
+            }
+            let active = self.closing.swap_remove(at);
+            let rows = [SegmentRow { sealed: true, ..active.row() }];
+            let batch = Batch { segments: &rows, ..Batch::default() };
+            if let Err(e) = self.catalogue.apply(&batch) {
+                // The footer says the same: opening finds it.
+                return Err(self.catalogue_failed(e));
+            }
+            self.finish_sealed(&active)?;
+        }
+        Ok(())
+    }
+
+    /// Maps a sealed segment and writes its address file. Neither is needed for correctness.
+    fn finish_sealed(&mut self, active: &Active) -> Result<(), CommitError> {
+        let segment = &active.segment;
+        segment.map_sealed(self.shared.map).map_err(|source| CommitError::Io {
+            path: self.shared.storage.root().join(file_name(segment.number())),
+            source,
+        })?;
+        // Made again at the next opening when it cannot be written now.
+        if let Ok(bytes) = sidecar::write(&self.shared, segment, &active.blocks) {
+            self.count(bytes);
+        }
+        Ok(())
+    }
+}
+
+fn append_error(e: WriteError) -> AppendError {
+    match e {
+        WriteError::Full { path, source } => AppendError::DiskFull { path, source },
+        WriteError::Io { path, source } => AppendError::Io { path, source },
+    }
+}
+
+fn commit_error(e: WriteError) -> CommitError {
+    match e {
+        WriteError::Full { path, .. } => CommitError::DiskFull { path },
+        WriteError::Io { path, source } => CommitError::Io { path, source },
+    }
+}

@@ -1,0 +1,143 @@
+//! Small stores whose every block can be computed from its number.
+
+use lcedge_memory::{
+    AddressLayout, BlockAddress, BlockId, BlockRecord, Geometry, HeadAddress, KvDtype, Progress,
+    Reader, SourceId, Span, Store, StoreOptions,
+};
+
+pub(crate) const GEOMETRY: Geometry =
+    Geometry { layers: 2, kv_heads: 1, head_dim: 4, block_tokens: 8 };
+pub(crate) const LAYOUT: AddressLayout = AddressLayout { heads: 2, vectors_max: 20, dim: 6 };
+
+pub(crate) fn options() -> StoreOptions {
+    StoreOptions::new([7; 32], GEOMETRY, LAYOUT)
+}
+
+/// A block to be appended; `n` decides everything about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) span: Span,
+    pub(crate) time: i64,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) text: Vec<u8>,
+    pub(crate) surprise: f32,
+    pub(crate) dtype: KvDtype,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) address: BlockAddress,
+}
+
+/// A cheap, fixed stream of numbers.
+pub(crate) fn mix(n: u64) -> u64 {
+    let mut x = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+impl Sample {
+    pub(crate) fn new(n: u64) -> Self {
+        let m = mix(n);
+        let tokens = (0..m % 9).map(|i| (mix(m + i) % 50_000) as u32).collect();
+        let words = ["root", "login", "failed", "10.0.3.7", "CN-4821", "user_name", "größe"];
+        let word = words[(m % 7) as usize];
+        let mut text = format!("line {n} {word} value{}\n", m % 11).into_bytes();
+        if n % 13 == 5 {
+            text.extend([0, 255, 254]);
+        }
+        let head = |h: u64| HeadAddress {
+            vectors: (0..(mix(m + h) % 21) * 6).map(|i| mix(m ^ (h + i)) as i8).collect(),
+            scale: 0.01,
+            mean: 0.5,
+            spread: 1.5,
+        };
+        let address = if n % 7 == 3 {
+            BlockAddress::default()
+        } else {
+            BlockAddress { heads: vec![head(1), head(2)] }
+        };
+        let payload = if n % 5 == 2 { 0 } else { 1 + m % 300 };
+        Self {
+            span: Span {
+                byte_start: n * 100,
+                byte_end: n * 100 + 100,
+                line_start: n + 1,
+                line_end: n + 2,
+            },
+            time: 1_700_000_000_000 + n as i64,
+            tokens,
+            text,
+            surprise: (m % 100) as f32 / 7.0,
+            dtype: [KvDtype::F16, KvDtype::Int8, KvDtype::Int4][(m % 3) as usize],
+            payload: (0..payload).map(|i| mix(m + i) as u8).collect(),
+            address,
+        }
+    }
+
+    pub(crate) fn record(&self, source: SourceId) -> BlockRecord<'_> {
+        BlockRecord {
+            source,
+            span: self.span,
+            time_unix_ms: self.time,
+            tokens: &self.tokens,
+            text: &self.text,
+            surprise_nats: self.surprise,
+            starts_mid_line: self.time % 2 == 0,
+            ends_mid_line: self.time % 3 == 0,
+            dtype: self.dtype,
+            payload: &self.payload,
+            address: &self.address,
+        }
+    }
+
+    /// Asserts that a stored block is this one.
+    pub(crate) fn assert_is(&self, reader: &Reader, id: BlockId) {
+        let info = reader.block(id).unwrap();
+        assert_eq!(info.id, id);
+        assert_eq!(info.span, self.span);
+        assert_eq!(info.time_unix_ms, self.time);
+        assert_eq!(info.surprise_nats, self.surprise);
+        assert_eq!(info.starts_mid_line, self.time % 2 == 0);
+        assert_eq!(info.ends_mid_line, self.time % 3 == 0);
+        assert_eq!(usize::from(info.tokens), self.tokens.len());
+        assert_eq!(info.kv_bytes as usize, self.payload.len());
+        assert_eq!(reader.text(id).unwrap(), self.text);
+        let mut tokens = vec![9; 3];
+        reader.tokens(id, &mut tokens).unwrap();
+        assert_eq!(tokens, self.tokens);
+        let address = reader.address(id).unwrap();
+        if self.address.is_empty() {
+            assert!(address.is_empty());
+        } else {
+            // A head without vectors keeps no scale worth comparing.
+            for (a, b) in address.heads.iter().zip(&self.address.heads) {
+                assert_eq!(a.vectors, b.vectors);
+            }
+        }
+        let mut payload = vec![1];
+        if self.payload.is_empty() {
+            assert_eq!(info.kv, None);
+            assert!(reader.payload(id, &mut payload).is_err());
+        } else {
+            assert_eq!(reader.payload(id, &mut payload).unwrap(), self.dtype);
+            assert_eq!(payload, self.payload);
+        }
+    }
+}
+
+/// Appends samples `from..to` to a source, without committing.
+pub(crate) fn append(
+    store: &mut Store,
+    source: SourceId,
+    numbers: std::ops::Range<u64>,
+) -> Vec<BlockId> {
+    numbers.map(|n| store.append(&Sample::new(n).record(source)).unwrap()).collect()
+}
+
+pub(crate) fn progress(n: u64) -> Progress {
+    Progress {
+        absorbed_bytes: n * 100,
+        absorbed_lines: n,
+        prefix_hash: [n as u8; 32],
+        complete: n % 4 == 3,
+    }
+}
