@@ -11,9 +11,12 @@ pub const FILE_LINES_MAX: usize = 600;
 
 /// Signs that may stand anywhere: mathematics, units, arrows, dashes, Greek letters as in formulas,
 /// and the signs by which tokenizers show a space.
-const SIGNS: &str = "\u{d7}\u{b7}\u{b1}\u{b0}\u{b5}\u{a7}\u{2260}\u{2264}\u{2265}\u{2248}\u{221a}\
-    \u{221e}\u{2211}\u{2208}\u{2192}\u{2190}\u{2194}\u{21d2}\u{2013}\u{2014}\u{2026}\u{2212}\u{b2}\
-    \u{b3}\u{3b1}\u{3b2}\u{3b3}\u{3b4}\u{3b5}\u{3b8}\u{3bb}\u{3bc}\u{3c0}\u{3c3}\u{3c4}\u{394}\u{2581}\u{120}";
+const SIGNS: &str = concat!(
+    "\u{d7}\u{b7}\u{b1}\u{b0}\u{b5}\u{a7}\u{2260}\u{2264}\u{2265}\u{2248}\u{221a}",
+    "\u{221e}\u{2211}\u{2208}\u{2192}\u{2190}\u{2194}\u{21d2}\u{2013}\u{2014}\u{2026}",
+    "\u{2212}\u{b2}\u{b3}\u{3b1}\u{3b2}\u{3b3}\u{3b4}\u{3b5}\u{3b8}\u{3bb}\u{3bc}",
+    "\u{3c0}\u{3c3}\u{3c4}\u{394}\u{2581}\u{120}",
+);
 
 fn rust(files: &[File]) -> impl Iterator<Item = &File> {
     files.iter().filter(|file| file.ending() == "rs")
@@ -125,7 +128,7 @@ fn is_hidden(c: char) -> bool {
 fn is_written_by_hand(file: &File) -> bool {
     let name = file.path.rsplit('/').next().unwrap_or("");
     let ending = ["rs", "toml", "md", "sh", "py", "sql", "yml", "yaml"].contains(&file.ending());
-    let data = file.path.split('/').any(|part| part == "data" || part == "fixtures");
+    let data = ["tests/data/", "fixtures/"].iter().any(|part| file.path.contains(part));
     (ending || name == "justfile" || file.path == ".ci/run") && !data && !file.is_generated()
 }
 

@@ -108,3 +108,18 @@ fn links_lead_somewhere() {
 fn no_file_is_large() {
     none(&files::too_large(&all_files()));
 }
+
+#[test]
+fn the_justfile_has_every_step_of_ci() {
+    let files = all_files();
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == path);
+        file.and_then(|file| file.text.as_deref()).unwrap_or_else(|| panic!("no {path}"))
+    };
+    let line = text(".ci/run").lines().find_map(|line| line.strip_prefix("steps=("));
+    let steps = line.and_then(|line| line.strip_suffix(')')).expect("a line steps=(...)");
+    for step in steps.split(' ') {
+        let recipe = format!("\n{step}:\n    .ci/run {step}\n");
+        assert!(text("justfile").contains(&recipe), "justfile: add a recipe for the step {step}");
+    }
+}
