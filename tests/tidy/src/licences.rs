@@ -113,14 +113,19 @@ pub fn direct(workspace: &[Package]) -> BTreeSet<String> {
     all.filter(|one| !one.dev && !ours(&one.name)).map(|one| one.name.clone()).collect()
 }
 
-/// Direct dependencies that `THIRD-PARTY.md` does not name.
+/// Direct dependencies and licences that `THIRD-PARTY.md` does not name.
 #[must_use]
-pub fn unnamed(workspace: &[Package], third_party: &str) -> Vec<Problem> {
+pub fn unnamed(workspace: &[Package], packages: &[Package], third_party: &str) -> Vec<Problem> {
     let advice = "put what `cargo run -p lcedge-tidy --example third_party` prints into it";
-    let missing = |name: &String| !third_party.contains(&format!("`{name}`"));
-    let names = direct(workspace).into_iter().filter(missing);
-    names
-        .map(|name| Problem::of("THIRD-PARTY.md", format!("does not name `{name}`: {advice}")))
+    let crates = direct(workspace).into_iter().map(|name| format!("| `{name}` |"));
+    let licences = by_licence(packages, workspace).into_keys().map(|name| format!("* {name}\n"));
+    let missing = |entry: &String| !third_party.contains(entry.as_str());
+    let entries = crates.chain(licences).filter(missing);
+    entries
+        .map(|entry| {
+            let what = format!("does not have `{}`: {advice}", entry.trim());
+            Problem::of("THIRD-PARTY.md", what)
+        })
         .collect()
 }
 
@@ -180,11 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn a_direct_dependency_must_be_named() {
+    fn direct_dependencies_and_licences_must_be_named() {
         let mut own = package("own", Some("Apache-2.0"));
         let dependency = |name: &str, dev| Dependency { name: name.to_owned(), dev };
         own.dependencies = vec![dependency("serde", false), dependency("proptest", true)];
-        assert_eq!(unnamed(std::slice::from_ref(&own), "`toml`").len(), 1);
-        assert!(unnamed(&[own], "| `serde` | MIT |").is_empty());
+        let own = [own];
+        let serde = [package("serde", Some("MIT/Apache-2.0"))];
+        assert_eq!(unnamed(&own, &serde, "| `toml` | MIT |\n* MIT\n").len(), 2);
+        assert!(unnamed(&own, &serde, "| `serde` | MIT |\n* MIT OR Apache-2.0\n").is_empty());
     }
 }
