@@ -23,7 +23,9 @@ fn tables() -> Result<String, String> {
         let licence = licence_of.get(name.as_str()).copied().unwrap_or("not downloaded here");
         out.push_str(&format!("| `{name}` | {licence} |\n"));
     }
-    out.push_str("\nThe licences that occur among all crates, on all platforms, as the crates state them:\n\n");
+    let head =
+        "The licences that occur among all crates, on all platforms, as the crates state them:";
+    out.push_str(&format!("\n{head}\n\n"));
     for licence in table.keys() {
         out.push_str(&format!("* {licence}\n"));
     }

@@ -165,7 +165,9 @@ pub fn machine_paths(files: &[File]) -> Vec<Problem> {
 fn stands_alone(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
         let inside = |c: char| c.is_ascii_alphanumeric() || "._-~}*>".contains(c);
-        let example = ["you/", "user/"].iter().any(|who| line[at + place.len()..].starts_with(who));
+        let example = ["you/", "user/", "{", "$", "<"]
+            .iter()
+            .any(|who| line[at + place.len()..].starts_with(who));
         !line[..at].chars().next_back().is_some_and(inside) && !example
     })
 }
