@@ -31,6 +31,7 @@ def sample_answers(
     """Answers of the base to chat prompts, sampled (or greedy at temperature 0), in their order."""
     ids = [tokenizer.encode(p, add_special_tokens=False).ids for p in prompts]
     stop = tokenizer.token_to_id("<|im_end|>")
+    stop = -1 if stop is None else stop
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     out: list[list[int]] = [[] for _ in ids]
     for at in range(0, len(order), size):
@@ -41,7 +42,9 @@ def sample_answers(
     return out
 
 
-def build(decoder: Decoder, tokenizer, texts: dict[str, str], count: int, seed: int):
+def build(
+    decoder: Decoder, tokenizer, texts: dict[str, str], count: int, seed: int, new: int = 128
+):  # fmt: skip
     """Packed chat rows [R, ROW] (uint16) and short (prompt, answer) pairs for branches."""
     r = random.Random(seed)
     sources = [n for n in texts if not n.startswith("logs")]
@@ -52,7 +55,7 @@ def build(decoder: Decoder, tokenizer, texts: dict[str, str], count: int, seed: 
     questions = chat.prompts(count, seed, passages)
     systems = [DEFAULT_SYSTEM if r.random() < 0.55 else None for _ in questions]
     prompts = [chat_prompt(q, s) for q, s in zip(questions, systems)]
-    answers = sample_answers(decoder, tokenizer, prompts, seed)
+    answers = sample_answers(decoder, tokenizer, prompts, seed, new)
     stop = tokenizer.token_to_id("<|im_end|>")
     newline = tokenizer.encode("\n", add_special_tokens=False).ids
     stream, pairs = [], []

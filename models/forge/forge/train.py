@@ -49,6 +49,10 @@ class Recipe:
     floor: float = 0.05
     queue: int = 6144
     """Keys of earlier blocks that serve as further negatives of the address."""
+    branch_rows: int = 416
+    """Rows at the end of a sample for questions."""
+    scale: float = 1.0
+    """Factor on chunk and window, for tiny models."""
     seconds: float = 1200.0
     """Planned training time, all pieces together."""
 
@@ -73,7 +77,8 @@ class Stream(torch.utils.data.IterableDataset):
         tokenizer, r = tokens.load(self.tokenizer_path), random.Random(seed)
         composer = Composer(
             self.texts, self.words, tokenizer, seed, self.recipe.sizes(), chats=self.chats,
-            loss_rows=self.recipe.loss_rows,
+            loss_rows=self.recipe.loss_rows, branch_rows=self.recipe.branch_rows,
+            scale=self.recipe.scale,
         )  # fmt: skip
         plain = {n: t for n, t in self.texts.items() if not n.startswith("logs")} or self.texts
         while True:
@@ -200,7 +205,7 @@ class Trainer:
                 start = last = tick = time.time()
             report = self.step % 50 == 0 or self.step - first in (1, 2, 6)
             if report or not self.compiled:
-                values = {k: round(float(v), 3) for k, v in losses.items() if v is not None}
+                values = {k: round(float(v.detach()), 3) for k, v in losses.items() if v is not None}
                 now = time.time()
                 rate = batch["tok"].numel() * 50 / max(now - last, 1e-6)
                 if report:

@@ -166,10 +166,6 @@ impl Gguf {
         self.file
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.file.path()
-    }
-
     fn typed<'a, T>(
         &'a self,
         key: &str,

@@ -102,20 +102,24 @@ class Mode:
 RATIO_SHARES = {4: 0.32, 8: 0.30, 16: 0.20, 32: 0.18}
 
 
-def draw_mode(r: random.Random) -> Mode:
-    """A mode at random around the runtime's sizes."""
+def draw_mode(r: random.Random, scale: float = 1.0) -> Mode:
+    """A mode at random around the runtime's sizes (times `scale`, for tiny models)."""
+
+    def tokens(n: int) -> int:
+        return max(BLOCK, int(n * scale) // BLOCK * BLOCK) if n else 0
+
     kind = r.random()
     if kind < 0.15:
-        return Mode(full=True, chunk=r.choice((256, 512)))
-    recent = r.choice((0, 256, 256, 512, 512, 640, 768, 1024))
-    asked = r.choice((64, 128, 256, 320, 512, 768))
+        return Mode(full=True, chunk=tokens(r.choice((256, 512))))
+    recent = tokens(r.choice((0, 256, 256, 512, 512, 640, 768, 1024)))
+    asked = tokens(r.choice((64, 128, 256, 320, 512, 768)))
     recall = r.choice((2, 4, 6, 8, 8, 8, 8))
     beacons = RATIOS
     if kind < 0.45:
         beacons = ()
     elif kind >= 0.70:
         recall = 0
-    return Mode(r.choice((256, 256, 512)), recent, asked, beacons, recall)
+    return Mode(tokens(r.choice((256, 256, 512))), recent, asked, beacons, recall)
 
 
 class Composer:
@@ -125,16 +129,17 @@ class Composer:
         self, texts: dict[str, str], words: dict, tokenizer, seed: int, sizes: Sizes,
         wordings: Wordings = TRAIN, weights: dict[str, float] | None = None,
         chats: list[tuple[str, str]] | None = None, loss_rows: int = 640, questions: float = 0.78,
+        branch_rows: int = 416, scale: float = 1.0,
     ) -> None:  # fmt: skip
         self.r, self.texts, self.tokenizer, self.sizes = random.Random(seed), texts, tokenizer, sizes
         self.g = Grammar(self.r, wordings, words)
         self.names = list(texts)
         weights = weights or {s.name: s.weight for s in corpus.SOURCES}
-        self.weights = [weights[n] for n in self.names]
+        self.weights = [weights.get(n, 1.0) for n in self.names]
         self.log = {s.name for s in corpus.SOURCES if s.log}
         self.chats, self.loss_rows, self.questions = chats or [], loss_rows, questions
         self.np = np.random.default_rng(seed)
-        self.branch_rows = min(416, sizes.rows // 4)
+        self.branch_rows, self.scale = branch_rows, scale
 
     def encode(self, text: str) -> list[int]:
         """Token ids, no special tokens added."""
@@ -423,7 +428,7 @@ class Composer:
         out = []
         for i, this in enumerate(contexts):
             while True:
-                mode = draw_mode(self.r)
+                mode = draw_mode(self.r, self.scale)
                 try:
                     if asked[i]:
                         sample = self.question_sample(this, contexts[(i + 1) % size], mode)

@@ -1,0 +1,135 @@
+"""Commands: pack, replay, train, eval, export, adapt. `python -m forge COMMAND --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+
+from . import evaluate, export, replay, tokens, train, weights
+from .data import corpus, facts
+from .model import Decoder
+from .net import Net
+
+
+def device_and_type() -> tuple[str, torch.dtype]:
+    """bfloat16 on a GPU, float32 elsewhere."""
+    return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+
+
+def decoder_of(model: Path) -> Decoder:
+    """The base decoder of a model, on the best device."""
+    torch.set_float32_matmul_precision("high")
+    device, dtype = device_and_type()
+    return Decoder(weights.load(model), device, dtype)
+
+
+def command_pack(a) -> None:
+    """Cuts and packs the corpus."""
+    corpus.pack(a.corpus, a.text)
+
+
+def command_replay(a) -> None:
+    """Samples answers of the base to ordinary prompts."""
+    decoder, tokenizer = decoder_of(a.model), tokens.load(a.tokenizer or a.model)
+    texts = {n: corpus.read(a.text, n, bytes_max=2_000_000) for n in corpus.names()}
+    rows, pairs = replay.build(decoder, tokenizer, texts, a.count, a.seed)
+    replay.save(a.replay, rows, pairs)
+    print(f"{len(rows)} rows of replay, {len(pairs)} short pairs")
+
+
+def recipe_of(a) -> train.Recipe:
+    """The default recipe with the numbers that were given."""
+    recipe = train.Recipe()
+    given = {f.name: getattr(a, f.name) for f in fields(recipe) if getattr(a, f.name) is not None}
+    return replace(recipe, **given)
+
+
+def command_train(a) -> None:
+    """Trains for `--piece` seconds, from the checkpoint when there is one."""
+    recipe = recipe_of(a)
+    decoder = decoder_of(a.model)
+    trainer = train.Trainer(decoder, recipe, compiled=decoder.device == "cuda")
+    if a.checkpoint.exists():
+        trainer.resume(a.checkpoint)
+    stream = train.prepare(
+        a.text, recipe, a.tokenizer or a.model, a.replay, a.seed + trainer.step, a.bytes_max
+    )
+    batches = train.loader(stream, a.workers, pin=decoder.device == "cuda")
+    trainer.run(batches, a.piece, a.checkpoint, a.steps)
+    print(f"{trainer.step} steps, {trainer.tokens / 1e6:.1f}M tokens, {trainer.spent:.0f} s")
+
+
+def command_eval(a) -> None:
+    """Writes all tables of a checkpoint or of exported files."""
+    decoder, tokenizer = decoder_of(a.model), tokens.load(a.tokenizer or a.model)
+    net = export.net_of(decoder, a.memory)
+    if decoder.device == "cuda":
+        decoder.compile()
+    texts = {n: corpus.read(a.text, n, "train", 6_000_000) for n in ("books", "wikipedia")}
+    words = facts.words_from(texts["books"] + texts["wikipedia"])
+    evaluate.run(
+        net, a.text, words, tokenizer, a.out, decoder.device == "cuda", a.contexts, a.blocks,
+        a.asked, a.loss_rows,
+    )  # fmt: skip
+
+
+def command_export(a) -> None:
+    """Writes the files of a memory from a checkpoint."""
+    state = torch.load(a.checkpoint, map_location="cpu", weights_only=False)
+    export.write(state["tensors"], a.out)
+
+
+def command_adapt(a) -> None:
+    """Trains and exports a small memory for any model of the Llama family."""
+    from .adapt import adapt
+
+    print(json.dumps(adapt(a.model, a.out, a.steps, a.text), indent=1))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    main = argparse.ArgumentParser(prog="forge", description="Trains the memory of a model.")
+    sub = main.add_subparsers(dest="command", required=True)
+
+    def command(name: str, function, *paths: str):
+        p = sub.add_parser(name, help=function.__doc__)
+        p.set_defaults(function=function)
+        for path in paths:
+            p.add_argument("--" + path, type=Path, required=not path == "tokenizer")
+        return p
+
+    command("pack", command_pack, "corpus", "text")
+    p = command("replay", command_replay, "model", "tokenizer", "text", "replay")
+    p.add_argument("--count", type=int, default=6144)
+    p.add_argument("--seed", type=int, default=1)
+    p = command("train", command_train, "model", "tokenizer", "text", "replay", "checkpoint")
+    p.add_argument("--piece", type=float, default=540.0, help="seconds of this piece")
+    p.add_argument("--steps", type=int, default=0)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--workers", type=int, default=14)
+    p.add_argument("--bytes_max", type=int)
+    for f in fields(train.Recipe):
+        kind = int if f.type == "int" else float
+        p.add_argument("--" + f.name, type=kind)
+    p = command("eval", command_eval, "model", "tokenizer", "text", "memory", "out")
+    for name, value in (("contexts", 64), ("blocks", 20480), ("asked", 300), ("loss_rows", 16)):
+        p.add_argument("--" + name, type=int, default=value)
+    command("export", command_export, "checkpoint", "out")
+    p = command("adapt", command_adapt, "model", "out")
+    p.add_argument("--steps", type=int, default=60)
+    p.add_argument("--text", type=Path, help="a text file to train on; a made-up one when left out")
+    return main
+
+
+def main() -> None:
+    """Runs one command."""
+    args = parser().parse_args()
+    args.function(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,442 @@
+"""Measures a memory: facts by tier, next-chunk loss by tier, address, and whether the assistant is kept.
+
+All tables use held-out text. Facts come in columns: wordings that were trained, wordings and kinds
+of value that were kept back, a needle wording of its own, fields of trained and of kept-back logs.
+An answer counts when every token of it, its end included, is the model's first choice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import layout, replay
+from .data import chat, corpus
+from .data.facts import ABSENT, Grammar, Item
+from .data.samples import DEFAULT_SYSTEM, Branch, Composer, Context, chat_prompt
+from .data.texts import cut_lines
+from .data.wordings import KEPT, TRAIN
+from .layout import BLOCK, Sizes, Step
+from .net import Net, to_device
+
+WINDOW, CHUNK = 1024, 256
+FACT_SIZES = Sizes(rows=2048, beacons=512, memory=8192)
+LOSS_SIZES = Sizes(rows=4096, beacons=1024, memory=6144, steps=24)
+BATCH = 20
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What a question may see besides its recent tokens."""
+
+    name: str
+    full: bool = False
+    ratio: int = 0
+    recall: bool = False
+    int8: bool = False
+    lora: bool = True
+
+
+TIERS = (
+    Tier("in window (2K)", full=True),
+    Tier("recalled", recall=True),
+    Tier("recalled int8", recall=True, int8=True),
+    Tier("recalled int8 + r16", recall=True, int8=True, ratio=16),
+    Tier("recalled int8 + r8", recall=True, int8=True, ratio=8),
+    Tier("beacons r4", ratio=4),
+    Tier("beacons r8", ratio=8),
+    Tier("beacons r16", ratio=16),
+    Tier("beacons r32", ratio=32),
+    Tier("nothing"),
+)
+
+
+def needle(g: Grammar) -> Item:
+    """A wording that is in neither list of wordings."""
+    key, city = f"{g.word('adj')}-{g.word('low')}", g.word("cap")
+    number, phrase = g.digits(g.r.choice((5, 6, 7))), g.word("low")
+    lines, question, answer = g.r.choice(
+        (
+            (f"One of the special lucky numbers for {key} is: {number}.", f"What is the special lucky number for {key} mentioned in the provided text?", number),
+            (f"The best thing to do in {city} is to eat a {phrase} in the park.", f"What is the best thing to do in {city}?", f"eat a {phrase} in the park"),
+            (f"line {key}: REGISTER_CONTENT is <{number}>", f"Tell me the REGISTER_CONTENT in line {key}.", number),
+            (f"The vault opens with {number}. Remember it. {number} opens the vault of {city}.", f"What opens the vault of {city}?", number),
+        )
+    )  # fmt: skip
+    return Item([lines], question, answer, "needle")
+
+
+def columns(text_dir: Path, words: dict, tokenizer, seed: int) -> dict[str, tuple[Composer, object]]:
+    """Composers over held-out text, one a column."""
+    trained = {s.name: s.weight for s in corpus.SOURCES if s.trained}
+    held = {n: corpus.read(text_dir, n, "held") for n in trained}
+    log = {s.name for s in corpus.SOURCES if s.log}
+    elastic = {"logs_elastic": corpus.read(text_dir, "logs_elastic", "held")}
+
+    def composer(texts, wordings, number):
+        weights = {n: trained.get(n, 1.0) for n in texts}
+        return Composer(texts, words, tokenizer, seed + number, FACT_SIZES, wordings, weights)
+
+    logs = {n: t for n, t in held.items() if n in log}
+    out = {
+        "trained": (composer(held, TRAIN, 1), None),
+        "kept back": (composer(held, KEPT, 2), None),
+        "needle": (composer(held, KEPT, 3), needle),
+        "log fields, trained kinds": (composer(logs, TRAIN, 4), "fields"),
+        "log fields, kept kind": (composer(elastic, KEPT, 5), "fields"),
+    }
+    return out
+
+
+def _cases(composer: Composer, special, count: int):
+    """Contexts with branches about facts that have left the window, and absent ones."""
+    end = composer.sizes.rows - composer.branch_rows
+    first = (end - 512) // BLOCK * BLOCK
+    make = (lambda: special(composer.g)) if callable(special) else None
+    contexts = []
+    while len(contexts) < count:
+        contexts.append(composer.context(7, item=make))
+    cases = []
+    for i, this in enumerate(contexts):
+        other = contexts[(i + 1) % count]
+        holding = [b for a in this.asked for b in a.blocks()]
+        text_kinds = ("log field",) if special == "fields" else ()
+        own = [a for a in this.asked if max(b for _, b in a.spans) <= first]
+        own = [a for a in own if (a.item.kind in text_kinds if text_kinds else a.item.lines)]
+        branches, rows = [], 0
+        absent = [a for a in other.asked if (a.item.kind in text_kinds if text_kinds else a.item.lines)]
+        absent = [a for a in absent if a.item.answer not in this.text][:2]
+        for asked, real in [(a, True) for a in own[:6]] + [(a, False) for a in absent]:
+            answer = asked.item.answer if real else ABSENT
+            branch = composer.branch(asked.item.question, answer, 1.0)
+            wanted = asked.blocks() if real else []
+            branch.recalled = composer.recalled(wanted[:8], first // BLOCK, 8, holding)
+            branch.kind, branch.absent = asked.item.kind, not real
+            if rows + len(branch.ids) > composer.branch_rows or len(branches) >= 8:
+                continue
+            branches.append(branch)
+            rows += len(branch.ids)
+        cases.append((this, branches))
+    return cases, end, first
+
+
+def _lay(composer: Composer, case, tier: Tier, end: int, first: int) -> dict:
+    this, branches = case
+    steps = [Step(0, end)] if tier.full else layout.chunks(end, CHUNK, 512)
+    start = 0 if tier.full else first
+    ratios = np.full(-(-composer.sizes.rows // BLOCK), tier.ratio)
+    ratios[start // BLOCK :] = 0
+    laid = []
+    for b in branches:
+        laid.append(Branch(b.ids, b.answer, b.query, 1.0, b.recalled if tier.recall else ()))
+    return composer.lay(this.ids[:end], steps, start, ratios, laid)
+
+
+@torch.no_grad()
+def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8: bool = False, size: int = BATCH):
+    """Yields (index, hidden [N, D], address input [N, D]) for each sample."""
+    for at in range(0, len(samples), size):
+        part = samples[at : at + size]
+        padded = part + [part[-1]] * (size - len(part)) if flex else part
+        keys = [k for k in padded[0] if k not in ("query", "positive", "target", "weight")]
+        batch = to_device({k: np.stack([s[k] for s in padded]) for k in keys}, net.decoder.device)
+        hidden, middle = net.run(batch, layers, flex=flex, int8=int8)
+        for i in range(len(part)):
+            yield at + i, hidden[i], middle[i]
+
+
+@torch.no_grad()
+def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
+    """Share answered, wrongly refused and (for absent facts) refused, by column, tier and kind."""
+    out: dict = {}
+    for column, (composer, special) in columns_.items():
+        cases, end, first = _cases(composer, special, contexts)
+        refuse = composer.encode(ABSENT)[0]
+        for tier in TIERS:
+            count = defaultdict(lambda: [0, 0])
+            samples = [_lay(composer, c, tier, end, first) for c in cases]
+            for i, hidden, _ in run_batches(net, samples, layers, flex, tier.int8):
+                at = end
+                for b in cases[i][1]:
+                    a, z = at + b.answer[0], at + b.answer[1]
+                    at += len(b.ids)
+                    logits = net.decoder.logits(hidden[a - 1 : z - 1])
+                    best = logits.argmax(-1).cpu().numpy()
+                    exact = bool((best == np.array(b.ids[b.answer[0] : b.answer[1]])).all())
+                    if b.absent:
+                        _add(count["absent refused"], int(best[0]) == refuse)
+                    else:
+                        _add(count["answered"], exact)
+                        _add(count["wrongly refused"], int(best[0]) == refuse)
+                        _add(count["kind " + b.kind], exact)
+            out.setdefault(column, {})[tier.name] = {
+                k: [round(100 * s / max(1, n), 1), n] for k, (s, n) in sorted(count.items())
+            }
+    return out
+
+
+def _add(cell: list, hit: bool) -> None:
+    cell[0] += int(hit)
+    cell[1] += 1
+
+
+LOSS_TIERS = (
+    ("full 4K", None, 0),
+    ("window 1024", 768, 0),
+    ("window 1536", 1280, 0),
+    ("window + r4", 768, 4),
+    ("window + r8", 768, 8),
+    ("window + r16", 768, 16),
+    ("window + r32", 768, 32),
+)
+
+
+@torch.no_grad()
+def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, seed: int = 3) -> dict:
+    """Nats a token over the last 512 of 4,096 tokens of held-out text, by tier and source."""
+    r, n = random.Random(seed), LOSS_SIZES.rows
+    out: dict = {}
+    composer = Composer({"-": ""}, None, tokenizer, seed, LOSS_SIZES)
+    for source in corpus.SOURCES:
+        if source.name == "dialogue_taskmaster":
+            continue
+        text = corpus.read(text_dir, source.name, "held")
+        contexts = []
+        for _ in range(rows):
+            ids: list[int] = []
+            while len(ids) < n:
+                piece = "".join(cut_lines(text, n * (3 if source.log else 5), r))
+                ids += tokenizer.encode(piece, add_special_tokens=False).ids
+            contexts.append(np.array(ids[:n]))
+        for name, recent, ratio in LOSS_TIERS:
+            steps = [Step(0, n)] if recent is None else layout.chunks(n, CHUNK, recent)
+            first = steps[-1].first
+            ratios = np.full(n // BLOCK, ratio)
+            ratios[first // BLOCK :] = 0
+            samples = [composer.lay(ids, steps, first, ratios, []) for ids in contexts]
+            total = 0.0
+            for i, hidden, _ in run_batches(net, samples, layers, flex, size=8):
+                logits = net.decoder.logits(hidden[n - 513 : n - 1]).float()
+                target = torch.from_numpy(contexts[i][n - 512 :]).to(logits.device)
+                total += float(F.cross_entropy(logits, target))
+            out.setdefault(source.name, {})[name] = round(total / rows, 4)
+    for cells in out.values():
+        gap = cells["window 1024"] - cells["full 4K"]
+        for r_ in (4, 8, 16, 32):
+            gained = cells["window 1024"] - cells[f"window + r{r_}"]
+            cells[f"closed r{r_}"] = round(100 * gained / gap, 1) if abs(gap) > 1e-6 else None
+    return out
+
+
+def _bm25(documents: list[list[str]], queries: list[list[str]], k1: float = 1.2, b: float = 0.75):
+    """Scores [queries, documents]."""
+    index = defaultdict(list)
+    lengths = np.array([max(1, len(d)) for d in documents], float)
+    for i, words in enumerate(documents):
+        counts = defaultdict(int)
+        for w in words:
+            counts[w] += 1
+        for w, c in counts.items():
+            index[w].append((i, c))
+    norm = k1 * (1 - b + b * lengths / lengths.mean())
+    out = np.zeros((len(queries), len(documents)), np.float32)
+    for q, words in enumerate(queries):
+        for w in set(words):
+            found = index.get(w)
+            if not found:
+                continue
+            at = np.array([i for i, _ in found])
+            c = np.array([c for _, c in found], float)
+            idf = math.log(1 + (len(documents) - len(found) + 0.5) / (len(found) + 0.5))
+            out[q, at] += idf * c * (k1 + 1) / (c + norm[at])
+    return out
+
+
+def _words(text: str) -> list[str]:
+    import re
+
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+@torch.no_grad()
+def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool) -> dict:
+    """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
+    out: dict = {}
+    for column in ("trained", "kept back", "needle", "log fields, kept kind"):
+        composer, special = columns_[column]
+        make = (lambda c=composer, s=special: s(c.g)) if callable(special) else None
+        end = composer.sizes.rows - composer.branch_rows
+        per = end // BLOCK
+        count = blocks // per
+        cases = []
+        for _ in range(count):
+            busy = len(cases) < asked // 4 + 1
+            cases.append(composer.context((6 if busy else 1) if special != "fields" else 0, item=make))
+        samples, queries = [], []
+        for i, this in enumerate(cases):
+            other = (i - 1) % count  # questions are asked at the end of an unrelated context
+            branches: list[Branch] = []
+            source = cases[other]
+            if special == "fields" and len(queries) < asked:
+                lines = source.text.splitlines(keepends=True)
+                source = Context(source.ids, _field_items(composer, lines), source.text)
+            for a in source.asked:
+                wanted = a.item.kind == "log field" if special == "fields" else bool(a.item.lines)
+                if len(queries) < asked and wanted and len(branches) < 5 and max(z for _, z in a.spans) <= end:
+                    branch = composer.branch(a.item.question, ABSENT, 1.0)
+                    if sum(len(b.ids) for b in branches) + len(branch.ids) <= composer.branch_rows:
+                        queries.append((i, branch, {other * per + b for b in a.blocks()}, a.item))
+                        branches.append(branch)
+            steps = layout.chunks(end, CHUNK, 512)
+            first = (end - 512) // BLOCK * BLOCK
+            samples.append((this, steps, first, branches))
+        laid = [composer.lay(t.ids[:end], s, f, np.zeros(64, int), b) for t, s, f, b in samples]
+        keys, vectors = [], []
+        for i, _, middle in run_batches(net, laid, layers, flex):
+            keys.append(net.address.keys(middle[None, : per * BLOCK].float())[0])
+            at = end
+            for b in samples[i][3]:
+                a, z = at + b.query[0], at + b.query[1]
+                at += len(b.ids)
+                mask = torch.ones(1, z - a, dtype=torch.bool, device=middle.device)
+                vectors.append(net.address.queries(middle[None, a:z].float(), mask)[0])
+        if not queries:
+            continue
+        score = net.address.score(torch.stack(vectors), torch.cat(keys)).cpu().numpy()
+        documents = []
+        for c in cases:
+            parts = [c.ids[k * BLOCK : (k + 1) * BLOCK].tolist() for k in range(per)]
+            documents += [_words(t) for t in tokenizer.decode_batch(parts)]
+        text = _bm25(documents, [_words(q[3].question) for q in queries])
+        ranks = [np.argsort(np.argsort(-s, axis=1), axis=1) for s in (score, text)]
+        fused = -(1.0 / (8 + ranks[0]) + 1.0 / (8 + ranks[1]))
+        ranks.append(np.argsort(np.argsort(fused, axis=1), axis=1))
+        cell = {}
+        for name, rank in zip(("address", "bm25", "fused"), ranks):
+            best = np.array([min(rank[q, list(good)]) for q, (_, _, good, _) in enumerate(queries)])
+            cell[name] = [round(100 * float((best < 1).mean()), 1), round(100 * float((best < 8).mean()), 1)]
+        out[column] = {"blocks": len(documents), "n": len(queries), **cell}
+    return out
+
+
+def _field_items(composer: Composer, lines: list[str]):
+    """Questions about fields of a log, with token spans."""
+    encoded = composer.tokenizer.encode("".join(lines), add_special_tokens=False)
+    ends = np.array([b for _, b in encoded.offsets])
+    starts = np.cumsum([0] + [len(x) for x in lines])
+    return composer._text_items(lines, True, set(), ends, starts)
+
+
+@torch.no_grad()
+def assistant(net: Net, layers, text_dir: Path, tokenizer, sampled: bool = True) -> dict:
+    """Is the assistant kept? Refusals, KL and perplexity on held-out prompts, answers side by side."""
+    d = net.decoder
+    prompts = [chat_prompt(q, DEFAULT_SYSTEM if i % 2 else None) for i, q in enumerate(chat.HELD_OUT)]
+    answers = replay.sample_answers(d, tokenizer, prompts, 77, 100)
+    stream = []
+    for p, a in zip(prompts, answers):
+        stream += tokenizer.encode(p + "", add_special_tokens=False).ids + a
+    rows = torch.tensor(stream[: len(stream) // 512 * 512], device=d.device).view(-1, 512)
+    parts = []
+    for i in range(0, len(rows), 8):
+        hidden, _ = d.plain(rows[i : i + 8], layers)
+        teacher, _ = d.plain(rows[i : i + 8])
+        new, base = (d.logits(x[:, :-1]).float().log_softmax(-1) for x in (hidden, teacher))
+        target = rows[i : i + 8, 1:, None]
+        kl = (base.exp() * (base - new)).sum(-1)
+        parts.append((float(kl.mean()), float(-new.gather(2, target).mean()), float(-base.gather(2, target).mean()), len(rows[i : i + 8])))
+    weight = sum(p[3] for p in parts)
+    kl, ce_new, ce_base = (sum(p[j] * p[3] for p in parts) / weight for j in range(3))
+    stop = tokenizer.token_to_id("<|im_end|>")
+    ids = [tokenizer.encode(p, add_special_tokens=False).ids for p in prompts]
+    plain = d.generate(ids, 64, stop, layers)
+    base = d.generate(ids[:20], 64, stop)
+    r = random.Random(9)
+    held = corpus.read(text_dir, "wikipedia", "held")
+    logs = corpus.read(text_dir, "logs_rootly", "held")
+    behind = []
+    for i, p in enumerate(prompts):
+        text = "".join(cut_lines(logs if i % 3 == 0 else held, 9000, r))
+        context = tokenizer.encode(text, add_special_tokens=False).ids[:1800]
+        behind.append(context + tokenizer.encode("\n" + p, add_special_tokens=False).ids)
+    after = []
+    for i in range(0, len(behind), 40):
+        after += d.generate(behind[i : i + 40], 24, stop, layers)
+
+    def refusals(texts: list[list[int]]) -> int:
+        return sum("not in memory" in tokenizer.decode(t).lower() for t in texts)
+
+    return {
+        "prompts": len(prompts),
+        "refused": refusals(plain),
+        "refused after 1.8K tokens": refusals(after),
+        "kl": round(kl, 4),
+        "perplexity": round(math.exp(ce_new), 4),
+        "perplexity base": round(math.exp(ce_base), 4),
+        "tokens": int(rows.numel()),
+        "answers": [
+            {"prompt": q, "base": tokenizer.decode(b), "new": tokenizer.decode(n)}
+            for q, b, n in zip(chat.HELD_OUT[:20], base, plain[:20])
+        ],
+    }
+
+
+@torch.no_grad()
+def written_answers(net: Net, layers, columns_: dict, contexts: int = 16) -> dict:
+    """Free greedy answers with everything in the window: checks the strict count against 'contained'."""
+    d, out = net.decoder, {}
+    for column in ("trained", "kept back"):
+        composer, special = columns_[column]
+        cases, end, _ = _cases(composer, special, contexts)
+        stop = composer.tokenizer.token_to_id("<|im_end|>")
+        prompts, wanted = [], []
+        for this, branches in cases:
+            for b in branches:
+                if not b.absent:
+                    prompts.append(this.ids[:end].tolist() + b.ids[: b.answer[0]])
+                    wanted.append(composer.tokenizer.decode(b.ids[b.answer[0] : b.answer[1]]))
+        for name, chosen in (("new", layers), ("base", None)):
+            hits = 0
+            for i in range(0, len(prompts), 32):
+                texts = d.generate(prompts[i : i + 32], 32, stop, chosen)
+                texts = [composer.tokenizer.decode(t) for t in texts]
+                hits += sum(w in t for w, t in zip(wanted[i : i + 32], texts))
+            out.setdefault(column, {})[name] = [round(100 * hits / len(prompts), 1), len(prompts)]
+    return out
+
+
+def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool, contexts: int = 64,
+        blocks: int = 20480, asked: int = 300, loss_rows: int = 16) -> dict:  # fmt: skip
+    """All tables, written to `out` after each one."""
+    import time
+
+    layers = net.lora.merged(net.decoder)
+    layers = type(layers)(*(t.detach() for t in layers.__dict__.values()))
+    table: dict = {}
+
+    def put(name: str, make) -> None:
+        start = time.time()
+        try:
+            table[name] = make()
+        except Exception as e:  # one broken table must not cost the others
+            table[name] = f"failed: {e!r}"
+        out.write_text(json.dumps(table, indent=1))
+        print(name, f"{time.time() - start:.0f} s", flush=True)
+
+    sets = columns(text_dir, words, tokenizer, 50_000)
+    put("facts", lambda: facts(net, layers, sets, contexts, flex))
+    put("assistant", lambda: assistant(net, layers, text_dir, tokenizer))
+    put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
+    put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
+    put("written", lambda: written_answers(net, layers, sets))
+    return table
+
+

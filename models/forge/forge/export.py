@@ -1,0 +1,88 @@
+"""The files of a memory: what is written, and how a net is made of them again.
+
+`memory.safetensors`: the low-rank change and the address. `beacons.safetensors`: the beacons.
+Names follow the Hugging Face names of the matrices that they change.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .layout import RATIOS
+from .model import Decoder
+from .net import Net
+from .weights import MATRICES
+
+HF = {
+    "wq": "self_attn.q_proj", "wk": "self_attn.k_proj", "wv": "self_attn.v_proj",
+    "wo": "self_attn.o_proj", "gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj",
+}  # fmt: skip
+LORA_FILE, BEACON_FILE = "memory.safetensors", "beacons.safetensors"
+BYTES_MAX = 48 << 20
+
+
+def split(tensors: dict[str, torch.Tensor], dtype=torch.float16) -> tuple[dict, dict]:
+    """(low-rank change and address, beacons) by their exported names."""
+    layers = tensors["beacon.qkv"].shape[0]
+    memory, beacons = {}, {}
+    for m in MATRICES:
+        for i in range(layers):
+            for part in ("a", "b"):
+                name = f"model.layers.{i}.{HF[m]}.lora_{part.upper()}"
+                memory[name] = tensors[f"lora.{m}.{part}"][i].to(dtype).contiguous().clone()
+    for name, t in tensors.items():
+        if name.startswith("address."):
+            memory[name] = t.float().contiguous().clone()
+    for i in range(layers):
+        beacons[f"model.layers.{i}.beacon_qkv"] = tensors["beacon.qkv"][i].to(dtype).clone()
+    beacons["beacon_embedding"] = tensors["beacon.embedding"].to(dtype).clone()
+    return memory, beacons
+
+
+def write(tensors: dict[str, torch.Tensor], out: Path, dtype=torch.float16) -> dict[str, int]:
+    """Writes both files; refuses files above 48 MiB. Returns their sizes."""
+    out.mkdir(parents=True, exist_ok=True)
+    sizes = {}
+    for name, part in zip((LORA_FILE, BEACON_FILE), split(tensors, dtype)):
+        meta = {"format": "pt", "ratios": json.dumps(RATIOS)}
+        save_file(part, out / name, metadata=meta)
+        sizes[name] = (out / name).stat().st_size
+        if sizes[name] > BYTES_MAX:
+            raise ValueError(f"{out / name}: {sizes[name]} bytes, more than {BYTES_MAX}")
+    return sizes
+
+
+def read(folder: Path) -> dict[str, torch.Tensor]:
+    """The trained tensors of a folder, in float32 and by their training names."""
+    memory, beacons = load_file(folder / LORA_FILE), load_file(folder / BEACON_FILE)
+    layers = sum(k.endswith("beacon_qkv") for k in beacons)
+    out = {k: v.float() for k, v in memory.items() if k.startswith("address.")}
+    for m in MATRICES:
+        for part in ("a", "b"):
+            names = [f"model.layers.{i}.{HF[m]}.lora_{part.upper()}" for i in range(layers)]
+            out[f"lora.{m}.{part}"] = torch.stack([memory[n].float() for n in names])
+    out["beacon.qkv"] = torch.stack(
+        [beacons[f"model.layers.{i}.beacon_qkv"].float() for i in range(layers)]
+    )
+    out["beacon.embedding"] = beacons["beacon_embedding"].float()
+    return out
+
+
+def net_of(decoder: Decoder, memory: Path, address_layer: int | None = None) -> Net:
+    """A net from exported files (a folder) or from a checkpoint."""
+    if memory.is_dir():
+        tensors = read(memory)
+        card = memory / "memory.json"
+        if address_layer is None and card.exists():
+            address_layer = json.loads(card.read_text())["address"]["layer"]
+    else:
+        state = torch.load(memory, map_location="cpu", weights_only=False)
+        tensors, address_layer = state["tensors"], state["recipe"]["address_layer"]
+    rank = tensors["lora.wq.a"].shape[1]
+    net = Net(decoder, rank, 18 if address_layer is None else address_layer)
+    net.load(tensors)
+    return net

@@ -1,0 +1,358 @@
+//! From a model that was asked for to a prepared folder: graph, weights, tokenizer, template, card.
+//!
+//! ```text
+//! CACHE/files/<sha256>/model.gguf         what was fetched, checked
+//! CACHE/files/<name>-<identity>/          models that are part of the program, written out
+//! CACHE/models/<name>-<kind>-<key>/       what was prepared
+//! ```
+//!
+//! The key is a hash of the content, of how the weights are stored and of the graph's options, so
+//! the same model is never prepared twice, and a folder is never wrong for its name.
+
+mod files;
+mod prepared;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use prepared::{OpenPreparedError, Prepared};
+
+use crate::card::{Card, RetrievalHead, WeightKind};
+use crate::decoder::{Decoder, DecoderError};
+use crate::encoding::Encoding;
+use crate::fetch::{FetchError, FetchOptions};
+use crate::gguf::GgufError;
+use crate::onnx::{BuildError, BuildOptions, Built, build};
+use crate::safetensors::SafetensorsError;
+use crate::source::ModelSource;
+use crate::stage::Stage;
+use crate::template::TemplateError;
+use crate::tokenizer::{TokenizerError, TokenizerGgufError};
+use crate::weights::{LayerPart, Part, Weights, WeightsError};
+use files::{Material, Text};
+
+/// Version of what is built: part of the key, so that a newer program prepares anew.
+const BUILDER: &str = "fused-1";
+/// Fewest rows of the table of cosines: positions of a stream rise for long before they are laid anew.
+const POSITIONS_MIN: usize = 32_768;
+
+/// How a model is prepared.
+#[derive(Clone, Debug)]
+pub struct PrepareOptions {
+    /// How the big matrices are stored.
+    pub weights: WeightKind,
+    /// Layers whose un-rotated queries the graph gives; `None` for those of the model's description.
+    pub query_layers: Option<Vec<usize>>,
+    /// Heads for the training-free address; `None` for those of the model's description.
+    pub retrieval_heads: Option<Vec<RetrievalHead>>,
+    /// Where fetched files and prepared models are kept.
+    pub cache_dir: PathBuf,
+    /// How files are fetched, if at all.
+    pub fetch: FetchOptions,
+}
+
+impl PrepareOptions {
+    /// Weights of `weights` kind in `cache_dir`; nothing is fetched.
+    #[must_use]
+    pub fn offline(weights: WeightKind, cache_dir: &Path) -> Self {
+        Self {
+            weights,
+            query_layers: None,
+            retrieval_heads: None,
+            cache_dir: cache_dir.to_path_buf(),
+            fetch: FetchOptions { offline: true, ..FetchOptions::default() },
+        }
+    }
+}
+
+/// What is being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Another process prepares a model in the same cache.
+    Waiting,
+    /// A file is fetched.
+    Fetching {
+        /// What is fetched, for a person.
+        what: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The model's files are read to know their identity.
+    Hashing,
+    /// Graph and weights are written.
+    Building {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all, about.
+        total: u64,
+    },
+}
+
+/// Why a model could not be prepared. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// A file could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The GGUF file is not well formed.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The safetensors folder is not well formed.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
+    /// The decoder's shape could not be read.
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
+    /// Weights are missing or do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The tokenizer could not be read.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The GGUF file's tokenizer is of a kind that is not built here.
+    #[error(transparent)]
+    TokenizerGguf(#[from] TokenizerGgufError),
+    /// The chat template is not well formed.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The graph could not be built.
+    #[error(transparent)]
+    Build(BuildError),
+    /// The vocabulary and the embedding have different sizes.
+    #[error("the tokenizer has {tokens} tokens, the embedding {rows} rows")]
+    Vocabulary {
+        /// Tokens.
+        tokens: usize,
+        /// Rows.
+        rows: usize,
+    },
+    /// A retrieval head does not exist, or its layer's queries are not an output.
+    #[error(
+        "retrieval head (layer {layer}, key/value head {kv_head}) is not of this model, or its layer is not among the query layers {query_layers:?}"
+    )]
+    RetrievalHead {
+        /// Its layer.
+        layer: u16,
+        /// Its key/value head.
+        kv_head: u16,
+        /// Layers whose queries are outputs.
+        query_layers: Vec<usize>,
+    },
+    /// The disk is full.
+    #[error("no space left for {path}")]
+    NoSpace {
+        /// What was written.
+        path: PathBuf,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was just prepared cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenPreparedError),
+}
+
+impl PrepareError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        if source.kind() == io::ErrorKind::StorageFull {
+            Self::NoSpace { path }
+        } else {
+            Self::Io { path, source }
+        }
+    }
+
+    fn build(path: &Path, error: BuildError) -> Self {
+        match error {
+            BuildError::Io(source) => Self::io(path, source),
+            other => Self::Build(other),
+        }
+    }
+}
+
+/// Prepares a model, or opens it where it is prepared already.
+///
+/// # Errors
+/// [`PrepareError`]; nothing half-made is left behind.
+pub fn prepare(
+    source: &ModelSource,
+    options: &PrepareOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Prepared, PrepareError> {
+    let material = files::obtain(source, options, progress)?;
+    let query_layers = match (&options.query_layers, source) {
+        (Some(layers), _) => layers.clone(),
+        (None, ModelSource::Zoo(model)) => model.query_layers.clone(),
+        (None, _) => Vec::new(),
+    };
+    let build = BuildOptions { weights: options.weights, query_layers, ..BuildOptions::default() };
+    let fingerprint = fingerprint(&material, &build);
+    let dir = models_dir(&options.cache_dir).join(folder_name(source, &build, &fingerprint));
+    let prepared = match Prepared::open(&dir) {
+        Ok(prepared) => prepared,
+        Err(_) => write(source, &material, options, build, &fingerprint, &dir, progress)?,
+    };
+    Ok(prepared)
+}
+
+/// The folder of prepared models in a cache.
+pub(crate) fn models_dir(cache: &Path) -> PathBuf {
+    cache.join("models")
+}
+
+/// Identity of the K,V that this graph makes: content, and how the weights are stored.
+fn fingerprint(material: &Material, build: &BuildOptions) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(BUILDER.as_bytes());
+    hasher.update(material.identity.as_bytes());
+    hasher.update(kind_name(build.weights).as_bytes());
+    hasher.finalize()
+}
+
+fn folder_name(source: &ModelSource, build: &BuildOptions, fingerprint: &blake3::Hash) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(fingerprint.as_bytes());
+    hasher.update(format!("{:?}", build.query_layers).as_bytes());
+    let key = hasher.finalize().to_hex();
+    format!("{}-{}-{}", source.name(), kind_name(build.weights), &key[..16])
+}
+
+/// The name of a weight kind in file names and on the command line.
+pub(crate) const fn kind_name(kind: WeightKind) -> &'static str {
+    match kind {
+        WeightKind::F32 => "f32",
+        WeightKind::F16 => "f16",
+        WeightKind::Int8 => "int8",
+        WeightKind::Int4 => "int4",
+    }
+}
+
+fn write(
+    source: &ModelSource,
+    material: &Material,
+    options: &PrepareOptions,
+    mut build_options: BuildOptions,
+    fingerprint: &blake3::Hash,
+    dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Prepared, PrepareError> {
+    let root = models_dir(&options.cache_dir);
+    let stage = Stage::begin(&root, &mut || progress(Progress::Waiting))
+        .map_err(|e| PrepareError::io(&root, e))?;
+    // Another process may have been faster while this one waited.
+    if let Ok(prepared) = Prepared::open(dir) {
+        return Ok(prepared);
+    }
+    let text = Text::read(&material.path)?;
+    let weights = Weights::open(&material.path)?;
+    text.check(weights.decoder())?;
+    build_options.positions = weights.decoder().context.max(POSITIONS_MIN);
+    let out = stage.path().join("out");
+    std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
+    let built = build(&weights, &build_options, &out, &mut |done, total| {
+        progress(Progress::Building { done, total });
+    })
+    .map_err(|e| PrepareError::build(&out, e))?;
+    let mut card = card(source, &weights, &build_options, fingerprint);
+    card.retrieval_heads = retrieval_heads(source, options, &card)?;
+    card.eos = text.ends(&card.eos);
+    card.notes = notes(&weights, build_options.weights, &built)?;
+    prepared::write(&out, &card, &text, &built).map_err(|e| PrepareError::io(&out, e))?;
+    stage.publish("out", dir).map_err(|e| PrepareError::io(dir, e))?;
+    Ok(Prepared::open(dir)?)
+}
+
+fn card(
+    source: &ModelSource,
+    weights: &Weights,
+    build: &BuildOptions,
+    fingerprint: &blake3::Hash,
+) -> Card {
+    let d: &Decoder = weights.decoder();
+    let licence = match source {
+        ModelSource::Zoo(model) => Some(model.licence.clone()),
+        ModelSource::Folder(_) | ModelSource::Gguf(_) => d.licence.clone(),
+    };
+    Card {
+        name: source.name(),
+        architecture: d.architecture.clone(),
+        layers: d.layers,
+        hidden: d.hidden,
+        ffn: d.ffn,
+        heads: d.heads,
+        kv_heads: d.kv_heads,
+        head_dim: d.head_dim,
+        vocab: d.vocab,
+        context: d.context,
+        positions: build.positions,
+        rope_theta: d.rope_theta,
+        rms_eps: d.rms_eps,
+        tied_head: d.tied_head,
+        bos: d.bos,
+        eos: d.eos.clone(),
+        weights: build.weights,
+        fingerprint: fingerprint.to_hex().to_string(),
+        licence,
+        query_layers: build.query_layers.clone(),
+        retrieval_heads: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn retrieval_heads(
+    source: &ModelSource,
+    options: &PrepareOptions,
+    card: &Card,
+) -> Result<Vec<RetrievalHead>, PrepareError> {
+    let given = options.retrieval_heads.is_some();
+    let mut heads = match (&options.retrieval_heads, source) {
+        (Some(heads), _) => heads.clone(),
+        (None, ModelSource::Zoo(model)) => model.retrieval_heads.clone(),
+        (None, _) => Vec::new(),
+    };
+    let fits = |h: &RetrievalHead| {
+        card.query_layers.contains(&usize::from(h.layer)) && usize::from(h.kv_head) < card.kv_heads
+    };
+    if !given {
+        // Other query layers were asked for: the described heads of missing layers are of no use.
+        heads.retain(fits);
+    }
+    match heads.iter().find(|h| !fits(h)) {
+        None => Ok(heads),
+        Some(h) => Err(PrepareError::RetrievalHead {
+            layer: h.layer,
+            kv_head: h.kv_head,
+            query_layers: card.query_layers.clone(),
+        }),
+    }
+}
+
+/// What a user should know of how the weights were stored.
+fn notes(weights: &Weights, kind: WeightKind, built: &Built) -> Result<Vec<String>, PrepareError> {
+    if !built.lossy {
+        return Ok(Vec::new());
+    }
+    let from = weights.matrix(Part::Layer(0, LayerPart::Gate))?.encoding;
+    let note = match (kind, from) {
+        (WeightKind::Int4, Encoding::Q4_0 | Encoding::Q4_1) => {
+            "the embedding is re-quantised to 8 bits".to_owned()
+        }
+        (WeightKind::Int4, _) => format!(
+            "matrices are re-quantised from {} to symmetric 4 bits: answers get worse, 8 bits hardly lose",
+            from.name()
+        ),
+        _ => format!("matrices are re-quantised from {} to 8 bits", from.name()),
+    };
+    Ok(vec![note])
+}

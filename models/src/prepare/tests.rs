@@ -1,0 +1,97 @@
+use super::*;
+use crate::zoo;
+
+fn prepared(cache: &Path, kind: WeightKind) -> Result<Prepared, PrepareError> {
+    let source = ModelSource::resolve("stories260k").unwrap();
+    prepare(&source, &PrepareOptions::offline(kind, cache), &mut |_| {})
+}
+
+#[test]
+fn a_model_is_prepared_once_and_opened_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let first = prepared(cache.path(), WeightKind::F32).unwrap();
+    assert_eq!((first.card.layers, first.card.kv_heads, first.card.head_dim), (5, 4, 8));
+    assert_eq!((first.card.bos, &first.card.eos), (Some(1), &vec![2]));
+    assert_eq!(first.card.positions, 32_768);
+    assert!(first.card.notes.is_empty());
+    let source = ModelSource::resolve("stories260k").unwrap();
+    let options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    let again = prepare(&source, &options, &mut |p| panic!("{p:?}")).unwrap();
+    assert_eq!(first, again);
+    let lossy = prepared(cache.path(), WeightKind::Int4).unwrap();
+    assert_ne!(lossy.card.fingerprint, first.card.fingerprint);
+    assert!(lossy.card.notes[0].contains("F32"));
+    assert_eq!(first.load_tokenizer().unwrap().size(), 512);
+}
+
+#[test]
+fn the_same_model_by_path_has_the_same_fingerprint() {
+    let cache = tempfile::tempdir().unwrap();
+    let named = prepared(cache.path(), WeightKind::F32).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in zoo::bundled("stories260k") {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let source = ModelSource::resolve(folder.path().to_str().unwrap()).unwrap();
+    let options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    let by_path = prepare(&source, &options, &mut |_| {}).unwrap();
+    assert_eq!(by_path.card.fingerprint, named.card.fingerprint);
+    assert!(by_path.card.query_layers.is_empty() && by_path.card.retrieval_heads.is_empty());
+}
+
+#[test]
+fn a_damaged_folder_is_prepared_anew() {
+    let cache = tempfile::tempdir().unwrap();
+    let first = prepared(cache.path(), WeightKind::F32).unwrap();
+    std::fs::write(&first.data, "cut").unwrap();
+    assert!(matches!(Prepared::open(&first.dir), Err(OpenPreparedError::Size { .. })));
+    assert_eq!(prepared(cache.path(), WeightKind::F32).unwrap(), first);
+    Prepared::open(&first.dir).unwrap();
+}
+
+#[test]
+fn many_at_once_end_with_one_folder() {
+    let cache = tempfile::tempdir().unwrap();
+    let all: Vec<Prepared> = std::thread::scope(|scope| {
+        let run = || prepared(cache.path(), WeightKind::Int8).unwrap();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(all.windows(2).all(|w| w[0] == w[1]));
+    let left = std::fs::read_dir(models_dir(cache.path())).unwrap().flatten();
+    let names: Vec<_> = left.map(|e| e.file_name()).filter(|n| n != ".lock").collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn what_is_not_here_is_not_fetched_offline() {
+    let cache = tempfile::tempdir().unwrap();
+    let source = ModelSource::resolve(zoo::DEFAULT).unwrap();
+    let options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    let error = prepare(&source, &options, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, PrepareError::Fetch(FetchError::Offline { .. })), "{error}");
+}
+
+#[test]
+fn heads_of_other_models_are_refused() {
+    let cache = tempfile::tempdir().unwrap();
+    let source = ModelSource::resolve("stories260k").unwrap();
+    let mut options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    options.retrieval_heads = Some(vec![RetrievalHead { layer: 2, kv_head: 9 }]);
+    let error = prepare(&source, &options, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, PrepareError::RetrievalHead { kv_head: 9, .. }), "{error}");
+    options.retrieval_heads = None;
+    options.query_layers = Some(vec![7]);
+    let error = prepare(&source, &options, &mut |_| {}).unwrap_err();
+    let expected = matches!(error, PrepareError::Build(BuildError::QueryLayer { layer: 7, .. }));
+    assert!(expected, "{error}");
+}
+
+#[test]
+fn calibrated_heads_are_kept() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut first = prepared(cache.path(), WeightKind::F32).unwrap();
+    let heads = [RetrievalHead { layer: 3, kv_head: 1 }];
+    first.set_retrieval_heads(&heads).unwrap();
+    assert_eq!(Prepared::open(&first.dir).unwrap().card.retrieval_heads, heads);
+}
