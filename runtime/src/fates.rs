@@ -51,7 +51,7 @@ struct Run {
 ///
 /// Tokens are numbered from 0 in the order they were absorbed. Blocks cover them in order, the
 /// writer answers in order, and the window holds the newest of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     absorbed: u64,
     /// The first token that is still in the window.
@@ -62,6 +62,16 @@ pub struct Ledger {
     /// Tokens before `front`.
     base: Fates,
 }
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let runs = VecDeque::with_capacity(RUNS);
+        Self { absorbed: 0, window_start: 0, front: 0, runs, base: Fates::default() }
+    }
+}
+
+/// Blocks that a window and the queue hold together, unless both are far larger than usual.
+const RUNS: usize = 512;
 
 impl Ledger {
     /// `n` tokens entered the window.

@@ -106,19 +106,32 @@ impl Lines {
         if at >= SURPRISE_LINES_MAX {
             return;
         }
-        self.top.truncate(SURPRISE_LINES_MAX - 1);
-        let text = String::from_utf8_lossy(&self.text);
-        self.top.insert(
-            at,
-            SurprisingLine {
-                source: self.source.clone(),
-                line: self.line,
-                nats: nats as f32,
-                nats_per_token: (nats / f64::from(tokens)) as f32,
-                excess,
-                text: text.trim_end_matches(['\r', '\n']).to_owned(),
-            },
-        );
+        // The last one's buffers serve the new one, so a full list allocates nothing.
+        let full = self.top.len() >= SURPRISE_LINES_MAX;
+        let mut line = if full { self.top.pop() } else { None }.unwrap_or_else(|| SurprisingLine {
+            source: String::new(),
+            line: 0,
+            nats: 0.0,
+            nats_per_token: 0.0,
+            excess: 0.0,
+            text: String::with_capacity(2 * TEXT_BYTES_MAX),
+        });
+        line.source.clear();
+        line.source.push_str(&self.source);
+        line.line = self.line;
+        line.nats = nats as f32;
+        line.nats_per_token = (nats / f64::from(tokens)) as f32;
+        line.excess = excess;
+        line.text.clear();
+        for part in self.text.utf8_chunks() {
+            line.text.push_str(part.valid());
+            if !part.invalid().is_empty() {
+                line.text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        let end = line.text.trim_end_matches('\r').len();
+        line.text.truncate(end);
+        self.top.insert(at, line);
     }
 
     /// The most surprising lines, most surprising first.

@@ -47,11 +47,22 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Forgets everything and starts at `byte` of a source, which is the first of line `line`.
-    pub fn start(&mut self, byte: u64, line: u64) {
+    /// A tail with room for `tokens` tokens and their text.
+    #[must_use]
+    pub fn with_capacity(tokens: usize) -> Self {
+        Self {
+            tokens: Vec::with_capacity(tokens),
+            text: Vec::with_capacity(16 * tokens),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets everything and starts at `byte` of a source, in line `line`; with `mid_line` that
+    /// byte is not the line's first.
+    pub fn start(&mut self, byte: u64, line: u64, mid_line: bool) {
         self.tokens.clear();
         self.text.clear();
-        (self.byte, self.line, self.mid_line) = (byte, line, false);
+        (self.byte, self.line, self.mid_line) = (byte, line, mid_line);
     }
 
     /// Adds tokens; their text is added with [`Tail::push_text`].
@@ -155,7 +166,7 @@ mod tests {
     /// One token a byte.
     fn tail(text: &[u8]) -> Tail {
         let mut t = Tail::default();
-        t.start(0, 1);
+        t.start(0, 1, false);
         t.push_text(text);
         for i in 0..text.len() {
             t.push(TailToken { id: u32::from(text[i]), byte_end: i as u64 + 1, nats: 1.0 });

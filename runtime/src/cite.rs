@@ -1,0 +1,280 @@
+//! Citations: from recalled blocks to the lines that support an answer.
+//!
+//! Each line of the recalled passages gets three scores: by address (late interaction of the
+//! question with the line's own keys), by the question's words, and by the answer's words. Words
+//! weigh by how few of the lines hold them. All is pure and tested on its own.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::rank::FoundBy;
+
+/// A line of a recalled passage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Name of the source.
+    pub source: String,
+    /// Number, from 1.
+    pub number: u64,
+    /// First byte in the source.
+    pub byte_start: u64,
+    /// Behind its last byte (the line's end is left out).
+    pub byte_end: u64,
+    /// Its text.
+    pub text: String,
+    /// Late-interaction score of the question with its keys; `f32::MIN` when it has none.
+    pub address: f32,
+    /// Fused score of the best block that holds part of it.
+    pub block_score: f32,
+    /// Who found that block.
+    pub found_by: FoundBy,
+}
+
+/// Where a recalled passage came from, and how well it supports the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Citation {
+    /// Name of the source.
+    pub source: String,
+    /// First line, from 1.
+    pub line_start: u64,
+    /// Last line, inclusive.
+    pub line_end: u64,
+    /// First byte.
+    pub byte_start: u64,
+    /// Behind the last byte.
+    pub byte_end: u64,
+    /// How well it supports the answer, 0 to 1.
+    pub score: f32,
+    /// Which ranking found it: `address`, `lexical`.
+    pub found_by: Vec<&'static str>,
+    /// The passage.
+    pub text: String,
+}
+
+/// Weights of the scores of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LineWeights {
+    /// Late interaction with the line's keys.
+    pub address: f32,
+    /// Words of the question.
+    pub question: f32,
+    /// Words of the answer.
+    pub answer: f32,
+    /// The fused score of the line's block.
+    pub block: f32,
+}
+
+impl Default for LineWeights {
+    fn default() -> Self {
+        Self { address: 0.5, question: 1.0, answer: 1.2, block: 0.5 }
+    }
+}
+
+/// Words that say nothing of what is asked.
+const STOP: [&str; 62] = [
+    "a", "an", "and", "are", "as", "at", "be", "been", "by", "can", "did", "do", "does", "for",
+    "from", "had", "has", "have", "how", "i", "in", "is", "it", "its", "me", "my", "of", "on",
+    "or", "our", "please", "say", "says", "she", "he", "tell", "that", "the", "their", "them",
+    "there", "they", "this", "to", "us", "was", "we", "were", "what", "when", "where", "which",
+    "who", "whose", "why", "will", "with", "you", "your", "give", "many", "much",
+];
+
+/// The words of a text that mean something, lower case: runs of letters and digits, and whole
+/// tokens such as addresses, versions and identifiers.
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut add = |w: &str| {
+        let w = w.to_lowercase();
+        if !w.is_empty() && !STOP.contains(&w.as_str()) && !all.contains(&w) {
+            all.push(w);
+        }
+    };
+    for token in text.split_whitespace() {
+        let token = token.trim_matches(|c: char| !c.is_alphanumeric());
+        let parts: Vec<&str> = token.split(|c: char| !c.is_alphanumeric()).collect();
+        if parts.len() > 1 && token.chars().any(|c| c.is_ascii_digit()) {
+            add(token);
+        }
+        parts.into_iter().for_each(&mut add);
+    }
+    all
+}
+
+/// How much of `wanted` a text holds, by weight; a word counts whole when it stands in the text, and
+/// by four fifths when only a word of the same stem does.
+#[must_use]
+pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
+    let total: f32 = wanted.iter().map(|w| w.1).sum();
+    if total <= 0.0 {
+        return 0.0;
+    }
+    let part = |w: &str| {
+        if held.iter().any(|h| h == w) {
+            1.0
+        } else if held.iter().any(|h| same_stem(h, w)) {
+            0.8
+        } else {
+            0.0
+        }
+    };
+    wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
+}
+
+/// Whether two words differ only in a common ending.
+fn same_stem(a: &str, b: &str) -> bool {
+    let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    let shorter = a.len().min(b.len());
+    let longer = a.len().max(b.len());
+    common >= 4
+        && common + 1 >= shorter
+        && longer - common <= 3
+        && !a.bytes().any(|c| c.is_ascii_digit())
+}
+
+/// Words with their weight: rarer among `lines` weighs more; a word in none weighs most.
+#[must_use]
+pub fn weigh(wanted: &[String], lines: &[Vec<String>]) -> Vec<(String, f32)> {
+    let n = lines.len() as f32;
+    let weight = |w: &String| {
+        let df = lines.iter().filter(|l| l.iter().any(|h| h == w || same_stem(h, w))).count();
+        ((n + 1.0) / (df as f32 + 0.5)).ln().max(0.05)
+    };
+    wanted.iter().map(|w| (w.clone(), weight(w))).collect()
+}
+
+/// How a line was scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Support {
+    /// Index of the line.
+    pub line: usize,
+    /// Weighted sum of the others, 0 to 1.
+    pub score: f32,
+    /// Share of the question's weight that the line holds.
+    pub question: f32,
+    /// Share of the answer's weight that the line holds.
+    pub answer: f32,
+}
+
+/// Scores every line; best first. Lines of equal score keep their order.
+#[must_use]
+pub fn support(lines: &[Line], question: &str, answer: &str, w: &LineWeights) -> Vec<Support> {
+    let held: Vec<Vec<String>> = lines.iter().map(|l| words(&l.text)).collect();
+    let asked = weigh(&words(question), &held);
+    let said: Vec<String> = {
+        let asked_words = words(question);
+        words(answer).into_iter().filter(|w| !asked_words.contains(w)).collect()
+    };
+    let said = weigh(&said, &held);
+    let known = lines.iter().map(|l| l.address).filter(|&a| a > f32::MIN);
+    let (low, high) = known.fold((f32::MAX, f32::MIN), |(lo, hi), a| (lo.min(a), hi.max(a)));
+    let used_answer = if said.is_empty() { 0.0 } else { w.answer };
+    let used_address = if high > low { w.address } else { 0.0 };
+    let total = used_address + w.question + used_answer + w.block;
+    let mut all: Vec<Support> = lines
+        .iter()
+        .zip(&held)
+        .enumerate()
+        .map(|(i, (line, held))| {
+            let question = coverage(&asked, held);
+            let answer = coverage(&said, held);
+            let near = if line.address > f32::MIN && high > low {
+                (line.address - low) / (high - low)
+            } else {
+                0.0
+            };
+            let sum = used_address * near
+                + w.question * question
+                + used_answer * answer
+                + w.block * line.block_score;
+            Support { line: i, score: sum / total.max(f32::MIN_POSITIVE), question, answer }
+        })
+        .collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.line.cmp(&b.line)));
+    all
+}
+
+/// The best `max` lines as citations.
+#[must_use]
+pub fn cite(lines: &[Line], supports: &[Support], max: usize) -> Vec<Citation> {
+    let mut seen: HashMap<(&str, u64), ()> = HashMap::new();
+    let mut all = Vec::new();
+    for s in supports {
+        let l = &lines[s.line];
+        if l.text.trim().is_empty() || seen.insert((&l.source, l.number), ()).is_some() {
+            continue;
+        }
+        all.push(Citation {
+            source: l.source.clone(),
+            line_start: l.number,
+            line_end: l.number,
+            byte_start: l.byte_start,
+            byte_end: l.byte_end,
+            score: s.score,
+            found_by: l.found_by.names(),
+            text: l.text.clone(),
+        });
+        if all.len() == max {
+            break;
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u64, text: &str, address: f32) -> Line {
+        Line {
+            source: "a.log".into(),
+            number,
+            byte_start: number * 100,
+            byte_end: number * 100 + text.len() as u64,
+            text: text.into(),
+            address,
+            block_score: 0.5,
+            found_by: FoundBy { address: Some(1), lexical: None },
+        }
+    }
+
+    #[test]
+    fn words_keep_identifiers_whole_and_in_parts() {
+        assert_eq!(
+            words("What is the port of host db-7.local (10.0.3.7)?"),
+            ["port", "host", "db-7.local", "db", "7", "local", "10.0.3.7", "10", "0", "3"]
+        );
+    }
+
+    #[test]
+    fn the_line_that_holds_question_and_answer_comes_first() {
+        let lines = [
+            line(1, "Accepted password for alice from 10.0.0.1 port 22", 3.0),
+            line(2, "Accepted publickey for root from 203.0.113.77 port 51122", 2.0),
+            line(3, "session opened for user root", 1.0),
+        ];
+        let q = "Which address did root log in from?";
+        let s = support(&lines, q, "203.0.113.77", &LineWeights::default());
+        assert_eq!(s[0].line, 1);
+        assert!(s[0].answer > 0.99);
+        let c = cite(&lines, &s, 2);
+        assert_eq!((c.len(), c[0].line_start, c[0].byte_start), (2, 2, 200));
+        assert_eq!(c[0].found_by, ["address"]);
+    }
+
+    #[test]
+    fn words_found_nowhere_weigh_most() {
+        let held = vec![words("user alice logged in"), words("user bob logged out")];
+        let w = weigh(&words("user zorblax"), &held);
+        assert!(w[1].1 > 2.0 * w[0].1, "{w:?}");
+        assert!(coverage(&w, &held[0]) < 0.4);
+    }
+
+    #[test]
+    fn the_same_line_is_cited_once() {
+        let lines = [line(1, "x y", 0.0), line(1, "x y", 0.0), line(2, " ", 0.0)];
+        let s = support(&lines, "x", "", &LineWeights::default());
+        assert_eq!(cite(&lines, &s, 9).len(), 1);
+    }
+}

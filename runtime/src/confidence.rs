@@ -1,0 +1,68 @@
+//! How sure an answer is, as one number that a threshold can cut.
+//!
+//! A logistic function of what separates right answers from invented ones: the probability of the
+//! answer's telling tokens (digits, names), whether its words stand in the passage that supports
+//! it, and how much of what was asked that passage holds. The weights were fitted on the
+//! calibration family of `lcedge eval needles`; the curve that command prints shows what the
+//! threshold costs.
+
+use serde::Serialize;
+
+/// Confidence below which memory is taken not to hold the answer.
+pub const THRESHOLD: f32 = 0.5;
+
+/// What the confidence is computed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Signals {
+    /// Mean log-probability of the answer's telling tokens (those with a digit or a capital, or
+    /// all), nats.
+    pub telling_logprob: f32,
+    /// Share of the answer's words (by rarity) in the best line.
+    pub answer_in_line: f32,
+    /// Share of the question's words (by rarity) in the best line.
+    pub question_in_line: f32,
+    /// Share of the question's words (by rarity) anywhere in the recalled passages.
+    pub question_in_passages: f32,
+}
+
+/// Weights of the logistic function, in the order of [`Signals`], and the constant.
+pub const WEIGHTS: [f32; 5] = [1.5, 2.0, 4.0, 3.0, -4.5];
+
+/// The confidence, 0 to 1.
+#[must_use]
+pub fn confidence(s: &Signals) -> f32 {
+    let x = [
+        s.telling_logprob.clamp(-6.0, 0.0),
+        s.answer_in_line,
+        s.question_in_line,
+        s.question_in_passages,
+        1.0,
+    ];
+    let z: f32 = x.iter().zip(WEIGHTS).map(|(x, w)| x * w).sum();
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// Whether a token's text tells something that could be made up: a digit or a capital letter.
+#[must_use]
+pub fn is_telling(text: &str) -> bool {
+    text.chars().any(|c| c.is_numeric() || c.is_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_raises_it() {
+        let low = Signals { telling_logprob: -2.0, ..Signals::default() };
+        let base = confidence(&low);
+        for s in [
+            Signals { telling_logprob: -0.1, ..low },
+            Signals { answer_in_line: 1.0, ..low },
+            Signals { question_in_line: 1.0, ..low },
+            Signals { question_in_passages: 1.0, ..low },
+        ] {
+            assert!(confidence(&s) > base, "{s:?}");
+        }
+    }
+}

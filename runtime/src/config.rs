@@ -1,0 +1,129 @@
+//! What a session can be told.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rank::Fusion;
+
+/// Which tiers of memory are on beside the window. All but `Full` are for measuring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryMode {
+    /// Every tier that the model has.
+    #[default]
+    Full,
+    /// The window alone: what leaves it is dropped, and counted.
+    Window,
+    /// The recurrent state (needs a trained memory).
+    Gist,
+    /// Condensed states alone.
+    Condensed,
+    /// Recall from the store alone.
+    Recall,
+}
+
+impl MemoryMode {
+    /// Whether blocks go to the store and come back.
+    #[must_use]
+    pub const fn recalls(self) -> bool {
+        matches!(self, Self::Full | Self::Recall)
+    }
+
+    /// Whether condensed states stay in attention.
+    #[must_use]
+    pub const fn condenses(self) -> bool {
+        matches!(self, Self::Condensed)
+    }
+
+    /// As `--memory` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Window => "window",
+            Self::Gist => "gist",
+            Self::Condensed => "condensed",
+            Self::Recall => "recall",
+        }
+    }
+}
+
+/// What is recalled for a question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecallMode {
+    /// Stored keys and values, placed into attention.
+    #[default]
+    Kv,
+    /// The passage's text, encoded again: to compare with, and where K,V are gone.
+    Text,
+}
+
+impl RecallMode {
+    /// As `--recall` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kv => "kv",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// A word that names none of the choices.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{found:?} is none of {choices}")]
+pub struct NotAChoice {
+    /// What was given.
+    pub found: String,
+    /// What there is.
+    pub choices: &'static str,
+}
+
+impl FromStr for MemoryMode {
+    type Err = NotAChoice;
+
+    fn from_str(s: &str) -> Result<Self, NotAChoice> {
+        let all = [Self::Full, Self::Window, Self::Gist, Self::Condensed, Self::Recall];
+        let choices = "full, window, gist, condensed, recall";
+        let none = || NotAChoice { found: s.to_owned(), choices };
+        all.into_iter().find(|m| m.name() == s).ok_or_else(none)
+    }
+}
+
+impl FromStr for RecallMode {
+    type Err = NotAChoice;
+
+    fn from_str(s: &str) -> Result<Self, NotAChoice> {
+        let none = || NotAChoice { found: s.to_owned(), choices: "kv, text" };
+        [Self::Kv, Self::Text].into_iter().find(|m| m.name() == s).ok_or_else(none)
+    }
+}
+
+/// What a session does beside its sizes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionConfig {
+    /// Tiers.
+    pub memory: MemoryMode,
+    /// What questions recall.
+    pub recall: RecallMode,
+    /// Whether the surprise of every token is measured.
+    pub surprise: bool,
+    /// How the two rankings are fused.
+    pub fusion: Fusion,
+    /// An answer below this confidence is "not found".
+    pub confidence_min: f32,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            memory: MemoryMode::Full,
+            recall: RecallMode::Kv,
+            surprise: true,
+            fusion: Fusion::default(),
+            confidence_min: crate::confidence::THRESHOLD,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The plan: every size computed once, from the card and what was asked for, before anything is
+//! allocated. What cannot fit is refused, with what would.
+
+use lcedge_compress::quant::payload_bytes;
+use lcedge_memory::{AddressLayout, KvDtype};
+use lcedge_models::{Card, WeightKind};
+use serde::Serialize;
+
+use crate::limits::{
+    ANSWER_TOKENS_MAX, BLOCK_TOKENS, CHUNK_TOKENS_MAX, QUESTION_TOKENS_MAX, SINK_TOKENS_MAX,
+    SPILL_QUEUE_BLOCKS, WINDOW_TOKENS_MIN,
+};
+use crate::window::WindowSizes;
+
+/// What is asked of a session's sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Exact tokens in attention when a chunk starts.
+    pub window_tokens: usize,
+    /// Tokens of one decoder call while absorbing.
+    pub chunk_tokens: usize,
+    /// Attention sinks.
+    pub sink_tokens: usize,
+    /// Slots of the condensed tier; 0 is off.
+    pub condensed_tokens: usize,
+    /// Blocks recalled while absorbing; 0 is off.
+    pub stale_blocks: usize,
+    /// Slots for recalled blocks while a question is answered.
+    pub ask_recall_tokens: usize,
+    /// How keys and values are stored.
+    pub kv: KvDtype,
+    /// Threads of the engine.
+    pub threads: usize,
+    /// Hard limit of RAM in bytes, where there is one.
+    pub ram_bytes_max: Option<u64>,
+    /// Blocks whose addresses the RAM plan makes room for.
+    pub index_blocks: usize,
+}
+
+/// Bytes of RAM by purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RamPlan {
+    /// Weights as the engine holds them.
+    pub weights: u64,
+    /// Keys (rotated and canonical) and values of all slots.
+    pub window: u64,
+    /// Scratch of one decoder call and the library itself.
+    pub engine: u64,
+    /// Addresses held for search.
+    pub index: u64,
+    /// Blocks on their way to the store, and buffers of recall.
+    pub queue: u64,
+    /// Pages of the store that may be mapped in at once.
+    pub map: u64,
+}
+
+impl RamPlan {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.weights + self.window + self.engine + self.index + self.queue + self.map
+    }
+}
+
+/// Every size of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Exact tokens in attention when a chunk starts.
+    pub window_tokens: usize,
+    /// Tokens of one decoder call.
+    pub chunk_tokens: usize,
+    /// Attention sinks.
+    pub sink_tokens: usize,
+    /// Slots of the condensed tier.
+    pub condensed_tokens: usize,
+    /// Blocks recalled while absorbing.
+    pub stale_blocks: usize,
+    /// Slots for recalled blocks while a question is answered.
+    pub ask_recall_tokens: usize,
+    /// Most recent tokens kept when a chunk starts.
+    pub recent_tokens_max: usize,
+    /// Most slots of the memory region.
+    pub memory_tokens_max: usize,
+    /// Slots of the engine.
+    pub capacity_tokens: usize,
+    /// Tokens of a block.
+    pub block_tokens: usize,
+    /// Threads of the engine.
+    pub threads: usize,
+    /// How the weights are stored.
+    pub weights: WeightKind,
+    /// How keys and values are stored.
+    pub kv: KvDtype,
+    /// Bytes of the store for one absorbed token: K,V, address, text and ids.
+    pub store_bytes_per_token: u64,
+    /// RAM by purpose.
+    pub ram: RamPlan,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A size is outside its bounds.
+    #[error("{what} of {found} tokens: it must be {min} to {max}")]
+    Bounds {
+        /// Which size.
+        what: &'static str,
+        /// What was asked for.
+        found: usize,
+        /// Smallest that works.
+        min: usize,
+        /// Largest that works.
+        max: usize,
+    },
+    /// The memory region leaves too little of the window for recent tokens.
+    #[error(
+        "a window of {window} tokens leaves {recent} for recent text beside {memory} of memory; \
+         {min} are needed: use a larger --window or fewer recalled and condensed tokens"
+    )]
+    Recent {
+        /// Window asked for.
+        window: usize,
+        /// What the memory region takes of it.
+        memory: usize,
+        /// What is left.
+        recent: usize,
+        /// What is needed.
+        min: usize,
+    },
+    /// The window and a chunk exceed what the model was trained on.
+    #[error(
+        "window and chunk of {tokens} tokens exceed the {context} positions that {model} was \
+         trained on: use a smaller --window or --chunk"
+    )]
+    Context {
+        /// Tokens at distance in one call.
+        tokens: usize,
+        /// Trained positions.
+        context: usize,
+        /// The model.
+        model: String,
+    },
+    /// It does not fit into the RAM that was allowed.
+    #[error(
+        "the plan needs {need} MiB of RAM, {limit} MiB are allowed: {hint}",
+        need = need >> 20,
+        limit = limit >> 20
+    )]
+    Ram {
+        /// Bytes needed.
+        need: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// What would fit.
+        hint: String,
+    },
+}
+
+/// Parameters of the decoder, counted from its card.
+#[must_use]
+pub fn parameters(card: &Card) -> u64 {
+    let (d, f) = (card.hidden as u64, card.ffn as u64);
+    let q = (card.heads * card.head_dim) as u64;
+    let kv = (card.kv_heads * card.head_dim) as u64;
+    let layer = d * (2 * q + 2 * kv) + 3 * d * f + 2 * d;
+    let embedding = card.vocab as u64 * d;
+    layer * card.layers as u64 + embedding * if card.tied_head { 1 } else { 2 } + d
+}
+
+/// Bytes of weights in RAM for a kind: ONNX Runtime packs the big matrices into its own copy, the
+/// embedding stays as it is.
+#[must_use]
+pub fn weight_bytes(card: &Card, kind: WeightKind) -> u64 {
+    let n = parameters(card);
+    let embedding = (card.vocab * card.hidden) as u64;
+    match kind {
+        WeightKind::F32 | WeightKind::F16 => n * 4 + embedding * 4,
+        WeightKind::Int8 => n * 9 / 8 + embedding * 9 / 8,
+        WeightKind::Int4 => n * 3 / 4 + embedding * 9 / 8,
+    }
+}
+
+const ENGINE_BASE_BYTES: u64 = 64 << 20;
+const MAP_BYTES: u64 = 8 << 20;
+
+impl Plan {
+    /// Computes the plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] with the sizes that do not fit and what to change.
+    pub fn new(card: &Card, layout: AddressLayout, r: &Request) -> Result<Self, PlanError> {
+        let bounds = |what, found, min, max| {
+            if (min..=max).contains(&found) {
+                Ok(())
+            } else {
+                Err(PlanError::Bounds { what, found, min, max })
+            }
+        };
+        bounds("the window", r.window_tokens, WINDOW_TOKENS_MIN, card.context)?;
+        bounds("the chunk", r.chunk_tokens, 1, CHUNK_TOKENS_MAX.min(card.context))?;
+        bounds("the sinks", r.sink_tokens, 0, SINK_TOKENS_MAX)?;
+        let stale = r.stale_blocks * BLOCK_TOKENS;
+        let memory = r.sink_tokens + r.condensed_tokens + stale;
+        let recent = r.window_tokens.saturating_sub(memory);
+        let min = 2 * BLOCK_TOKENS;
+        if recent < min {
+            return Err(PlanError::Recent { window: r.window_tokens, memory, recent, min });
+        }
+        let ask_memory = r.sink_tokens + r.condensed_tokens + r.ask_recall_tokens;
+        let ask = ask_memory + BLOCK_TOKENS + QUESTION_TOKENS_MAX + ANSWER_TOKENS_MAX;
+        let tokens = (r.window_tokens + r.chunk_tokens).max(ask);
+        if tokens > card.context {
+            let (context, model) = (card.context, card.name.clone());
+            return Err(PlanError::Context { tokens, context, model });
+        }
+        let mut plan = Self {
+            window_tokens: r.window_tokens,
+            chunk_tokens: r.chunk_tokens,
+            sink_tokens: r.sink_tokens,
+            condensed_tokens: r.condensed_tokens,
+            stale_blocks: r.stale_blocks,
+            ask_recall_tokens: r.ask_recall_tokens,
+            recent_tokens_max: recent,
+            memory_tokens_max: memory.max(ask_memory),
+            capacity_tokens: tokens,
+            block_tokens: BLOCK_TOKENS,
+            threads: r.threads,
+            weights: card.weights,
+            kv: r.kv,
+            store_bytes_per_token: store_bytes_per_token(card, layout, r.kv),
+            ram: RamPlan::default(),
+        };
+        plan.ram = plan.ram_plan(card, layout, r);
+        plan.check_ram(card, r)?;
+        Ok(plan)
+    }
+
+    fn ram_plan(&self, card: &Card, layout: AddressLayout, r: &Request) -> RamPlan {
+        let per_token = card.geometry(BLOCK_TOKENS).f32_bytes_per_token() as u64;
+        let block = per_token * BLOCK_TOKENS as u64;
+        // One step's largest tensors: attention scores of all heads, the feed-forward layer, a
+        // tile of the vocabulary, and each layer's un-rotated keys.
+        let step = self.chunk_tokens
+            * (card.heads * self.capacity_tokens
+                + 3 * card.ffn
+                + 8 * card.hidden
+                + 8192
+                + card.layers * card.kv_heads * card.head_dim);
+        RamPlan {
+            weights: weight_bytes(card, self.weights),
+            window: self.capacity_tokens as u64 * per_token / 2 * 3,
+            engine: ENGINE_BASE_BYTES + 4 * step as u64,
+            index: r.index_blocks as u64 * layout.encoded_bytes_max() as u64,
+            queue: (SPILL_QUEUE_BLOCKS as u64 + 4) * block,
+            map: MAP_BYTES,
+        }
+    }
+
+    fn check_ram(&self, card: &Card, r: &Request) -> Result<(), PlanError> {
+        let (need, Some(limit)) = (self.ram.total(), r.ram_bytes_max) else { return Ok(()) };
+        if need <= limit {
+            return Ok(());
+        }
+        let int4 = need - self.ram.weights + weight_bytes(card, WeightKind::Int4);
+        let rest = need - self.ram.weights;
+        let hint = if self.weights != WeightKind::Int4 && int4 <= limit {
+            format!("--weights int4 would need {} MiB", int4 >> 20)
+        } else {
+            format!(
+                "weights take {} MiB and everything else {} MiB; try --weights int4, a smaller \
+                 --window or --chunk, or a smaller model",
+                self.ram.weights >> 20,
+                rest >> 20
+            )
+        };
+        Err(PlanError::Ram { need, limit, hint })
+    }
+
+    /// The window's sizes.
+    #[must_use]
+    pub const fn window_sizes(&self) -> WindowSizes {
+        WindowSizes {
+            window_tokens: self.window_tokens,
+            chunk_tokens: self.chunk_tokens,
+            memory_tokens_max: self.memory_tokens_max,
+        }
+    }
+}
+
+/// Bytes on disk for one token of a full block.
+#[must_use]
+pub fn store_bytes_per_token(card: &Card, layout: AddressLayout, kv: KvDtype) -> u64 {
+    let g = card.geometry(BLOCK_TOKENS);
+    let block = payload_bytes(kv, g, BLOCK_TOKENS) + layout.encoded_bytes_max() + 512;
+    (block / BLOCK_TOKENS) as u64 + 12
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lcedge_targets::Engine;
+    use lcedge_targets::fake::{FakeConfig, FakeEngine};
+
+    const LAYOUT: AddressLayout = AddressLayout { heads: 1, vectors_max: 64, dim: 16 };
+
+    fn request() -> Request {
+        Request {
+            window_tokens: 512,
+            chunk_tokens: 128,
+            sink_tokens: 4,
+            condensed_tokens: 0,
+            stale_blocks: 2,
+            ask_recall_tokens: 256,
+            kv: KvDtype::Int8,
+            threads: 1,
+            ram_bytes_max: None,
+            index_blocks: 1000,
+        }
+    }
+
+    fn card() -> Card {
+        let config = FakeConfig { context: 2048, positions: 4096, ..FakeConfig::default() };
+        FakeEngine::random(&config, 1, 8).card().clone()
+    }
+
+    #[test]
+    fn sizes_follow_from_the_request() {
+        let p = Plan::new(&card(), LAYOUT, &request()).unwrap();
+        assert_eq!(p.recent_tokens_max, 512 - 4 - 128);
+        assert_eq!(p.memory_tokens_max, 260);
+        assert_eq!(p.capacity_tokens, (260 + 64 + 256 + 256).max(640));
+        let per_slot = card().geometry(64).values_per_token() as u64 * 3 * 4;
+        assert_eq!(p.ram.window, p.capacity_tokens as u64 * per_slot);
+        let parts = [p.ram.weights, p.ram.engine, p.ram.index, p.ram.queue, p.ram.map];
+        assert_eq!(p.ram.total(), parts.iter().sum::<u64>() + p.ram.window);
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_what_would() {
+        let refuse = |r: Request| Plan::new(&card(), LAYOUT, &r).unwrap_err();
+        assert!(matches!(
+            refuse(Request { window_tokens: 100, ..request() }),
+            PlanError::Bounds { what: "the window", .. }
+        ));
+        assert!(matches!(
+            refuse(Request { stale_blocks: 7, ..request() }),
+            PlanError::Recent { recent: 60, .. }
+        ));
+        assert!(matches!(
+            refuse(Request { window_tokens: 2048, ..request() }),
+            PlanError::Context { tokens: 2176, .. }
+        ));
+        let e = refuse(Request { ram_bytes_max: Some(1 << 20), ..request() });
+        assert!(matches!(e, PlanError::Ram { limit: 1_048_576, .. }), "{e}");
+    }
+}

@@ -1,0 +1,386 @@
+//! Absorbing: `tokens -> chunk -> step -> spill -> evict -> fold`.
+
+use lcedge_memory::{Progress, SourceId, SourceState};
+
+use super::{OpenSource, Session, Waiting, now_unix_ms};
+use crate::error::AbsorbError;
+use crate::fates::Outcome;
+use crate::limits::BLOCK_TOKENS;
+use crate::tail::{Cut, TailToken};
+use crate::window::Wanted;
+
+/// Where a source begins in this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceStart {
+    /// What earlier runs absorbed: feeding goes on behind it.
+    pub absorbed_bytes: u64,
+    /// BLAKE3 of those bytes; zeros when there are none.
+    pub prefix_hash: [u8; 32],
+    /// Version of the source, from 1.
+    pub version: u32,
+}
+
+/// A chunk that was taken: its tokens are in the scratch buffers.
+struct Chunk {
+    tokens: usize,
+}
+
+/// A chunk in the window and in the tail.
+struct Stepped {
+    tokens: usize,
+}
+
+/// What was cut into blocks and handed to the writer.
+struct Spilled {
+    last: bool,
+}
+
+/// How many tokens left the window.
+struct Evicted {
+    tokens: usize,
+}
+
+impl Session {
+    /// Begins or continues a source. What an earlier run absorbed of it is not fed again: compare
+    /// `prefix_hash` with the text and call [`Session::new_version`] when it changed.
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; no source is open then.
+    pub fn begin_source(&mut self, name: &str) -> Result<SourceStart, AbsorbError> {
+        self.open_source(name, false)
+    }
+
+    /// Begins a new version of a source from its first byte; the older one stays, superseded.
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; no source is open then.
+    pub fn new_version(&mut self, name: &str) -> Result<SourceStart, AbsorbError> {
+        self.source = None;
+        self.open_source(name, true)
+    }
+
+    fn open_source(&mut self, name: &str, new: bool) -> Result<SourceStart, AbsorbError> {
+        self.check()?;
+        self.finish_source()?;
+        let state = match &mut self.spill {
+            Some(spill) => Some(spill.begin(name, new)?),
+            None => None,
+        };
+        // Nothing of one source leaks into another's keys, except through recall.
+        let forgotten = self.forget_recent();
+        self.latch(forgotten)?;
+        let (byte, lines) =
+            state.as_ref().map_or((0, 0), |s: &SourceState| (s.absorbed_bytes, s.absorbed_lines));
+        let mid_line = state.as_ref().is_some_and(|s| self.ends_mid_line(s.id));
+        self.tail.start(byte, lines + 1, mid_line);
+        self.lines.start(name, lines + 1);
+        self.carry_nats = f32::NAN;
+        self.source = Some(OpenSource {
+            id: state.as_ref().map(|s| s.id),
+            byte,
+            hasher: blake3::Hasher::new(),
+            hashed: byte,
+        });
+        if state.as_ref().is_some_and(|s| s.blocks > 0) {
+            self.recent_lost = true;
+        }
+        Ok(SourceStart {
+            absorbed_bytes: byte,
+            prefix_hash: state.as_ref().map_or([0; 32], |s| s.prefix_hash),
+            version: state.as_ref().map_or(1, |s| s.version),
+        })
+    }
+
+    /// Whether what is stored of a source ends inside a line.
+    fn ends_mid_line(&self, source: SourceId) -> bool {
+        let Some(reader) = &self.reader else { return false };
+        let last = reader.blocks_of(source).last().copied();
+        last.and_then(|b| reader.block(b).ok()).is_some_and(|b| b.ends_mid_line)
+    }
+
+    /// Continues the hash of a source's text behind what earlier runs absorbed: `hasher` has seen
+    /// exactly those bytes.
+    pub fn continue_hash(&mut self, hasher: blake3::Hasher) {
+        if let Some(source) = &mut self.source {
+            source.hasher = hasher;
+        }
+    }
+
+    /// Feeds the next bytes of the source; runs every chunk that is full.
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; what was fed before stays absorbed.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), AbsorbError> {
+        self.check()?;
+        if self.source.is_none() {
+            return Err(AbsorbError::NoSource);
+        }
+        self.pieces.push(bytes);
+        self.encode_pieces(false)?;
+        // One token more than a chunk, so that the last one's successor is known.
+        self.absorb_ahead(usize::MAX).map(|_| ())
+    }
+
+    /// Feeds bytes without running any chunk (to measure or to test the chunks alone).
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; what was fed before stays absorbed.
+    #[doc(hidden)]
+    pub fn encode_ahead(&mut self, bytes: &[u8]) -> Result<(), AbsorbError> {
+        self.pieces.push(bytes);
+        self.encode_pieces(false)
+    }
+
+    /// Runs at most `chunks` full chunks of what was fed ahead; gives how many ran.
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; what was absorbed before stays absorbed.
+    #[doc(hidden)]
+    pub fn absorb_ahead(&mut self, chunks: usize) -> Result<usize, AbsorbError> {
+        let mut n = 0;
+        while n < chunks && self.waiting.len() > self.plan.chunk_tokens {
+            let absorbed = self.absorb_chunk(self.plan.chunk_tokens, false);
+            self.latch(absorbed)?;
+            n += 1;
+        }
+        Ok(n)
+    }
+
+    /// Absorbs whatever has been fed, in whole blocks and a last short one, and notes how far the
+    /// source came. It can still be fed (a file that grows).
+    ///
+    /// # Errors
+    /// [`AbsorbError`]; what was absorbed before stays absorbed.
+    pub fn drain(&mut self, complete: bool) -> Result<(), AbsorbError> {
+        if self.source.is_none() {
+            return Ok(());
+        }
+        self.check()?;
+        self.encode_pieces(true)?;
+        while !self.waiting.is_empty() {
+            let n = self.waiting.len().min(self.plan.chunk_tokens);
+            let absorbed = self.absorb_chunk(n, n == self.waiting.len());
+            self.latch(absorbed)?;
+        }
+        let cut = self.cut_blocks(true);
+        self.latch(cut)?;
+        self.note_progress(complete)
+    }
+
+    /// Ends the open source, if there is one.
+    ///
+    /// # Errors
+    /// As [`Session::drain`].
+    pub fn finish_source(&mut self) -> Result<(), AbsorbError> {
+        self.drain(true)?;
+        self.lines.end_line();
+        self.source = None;
+        Ok(())
+    }
+
+    fn encode_pieces(&mut self, rest: bool) -> Result<(), AbsorbError> {
+        while self.pieces.take(rest, &mut self.piece) {
+            let encoded = self.codec.encode(&self.piece)?;
+            self.counters.dropped_bytes += encoded.dropped_bytes;
+            self.counters.invalid_utf8 += encoded.invalid_utf8;
+            self.counters.bytes += self.piece.len() as u64;
+            self.counters.lines += self.piece.iter().filter(|&&b| b == b'\n').count() as u64;
+            self.tail.push_text(&self.piece);
+            let Some(source) = &mut self.source else { return Err(AbsorbError::NoSource) };
+            let start = source.byte;
+            source.byte += self.piece.len() as u64;
+            let tokens = encoded.ids.iter().zip(&encoded.ends);
+            self.waiting
+                .extend(tokens.map(|(&id, &end)| Waiting { id, byte_end: start + u64::from(end) }));
+        }
+        Ok(())
+    }
+
+    /// One chunk through the whole flow.
+    fn absorb_chunk(&mut self, tokens: usize, last: bool) -> Result<(), AbsorbError> {
+        if std::mem::take(&mut self.recent_lost) {
+            self.restore_recent()?;
+        }
+        let chunk = self.take_chunk(tokens);
+        let stepped = self.step_chunk(chunk)?;
+        let spilled = self.spill_blocks(stepped, last)?;
+        let evicted = self.evict_old(spilled)?;
+        self.fold(evicted)
+    }
+
+    fn take_chunk(&mut self, tokens: usize) -> Chunk {
+        let s = &mut self.scratch;
+        s.ids.clear();
+        s.ids.extend(self.waiting.iter().take(tokens).map(|w| w.id));
+        s.rows.clear();
+        s.targets.clear();
+        if self.config.surprise {
+            let next = self.waiting.iter().skip(1).take(tokens).map(|w| w.id);
+            s.targets.extend(next);
+            s.rows.extend((0u32..).take(s.targets.len()));
+        }
+        Chunk { tokens }
+    }
+
+    fn step_chunk(&mut self, chunk: Chunk) -> Result<Stepped, AbsorbError> {
+        let s = &self.scratch;
+        let wanted = Wanted {
+            logit_rows: &[],
+            score_rows: &s.rows,
+            score_targets: &s.targets,
+            queries: self.wants_stale_recall(),
+        };
+        self.window.step(&s.ids, wanted, &mut self.out)?;
+        self.counters.tokens_read_by_model += chunk.tokens as u64;
+        self.ledger.absorb(chunk.tokens as u64);
+        let scored = &self.out.logprobs;
+        for i in 0..chunk.tokens {
+            let Some(w) = self.waiting.pop_front() else { break };
+            let nats = if !self.config.surprise {
+                f32::NAN
+            } else if i == 0 {
+                self.carry_nats
+            } else {
+                -scored[i - 1]
+            };
+            let from = self.tail.tokens().last().map_or(self.tail.byte_start(), |t| t.byte_end);
+            if self.config.surprise {
+                self.lines.push(nats, self.tail.text(from, w.byte_end));
+            }
+            self.tail.push(TailToken { id: w.id, byte_end: w.byte_end, nats });
+            self.recent_ends.push_back(w.byte_end);
+            if self.condenser.is_some() {
+                self.recent_nats.push_back(nats);
+            }
+        }
+        self.carry_nats = match scored.get(chunk.tokens - 1) {
+            Some(x) if self.config.surprise => -x,
+            _ => f32::NAN,
+        };
+        Ok(Stepped { tokens: chunk.tokens })
+    }
+
+    fn spill_blocks(&mut self, stepped: Stepped, last: bool) -> Result<Spilled, AbsorbError> {
+        debug_assert!(stepped.tokens <= self.window.recent(), "the chunk is in the window");
+        self.cut_blocks(false)?;
+        self.drain_written();
+        if self.tail.is_empty() || !last {
+            self.note_progress(false)?;
+        }
+        Ok(Spilled { last })
+    }
+
+    /// Cuts every block that is full (with `rest`, also a last short one) and hands it over.
+    fn cut_blocks(&mut self, rest: bool) -> Result<(), AbsorbError> {
+        while let Some(cut) = self.tail.next_cut(BLOCK_TOKENS, rest) {
+            let (id, text_hash) = (self.source.as_ref().and_then(|s| s.id), cut.span);
+            let outcome = match (&mut self.spill, id) {
+                (Some(spill), Some(id)) => {
+                    let mut block = spill.block()?;
+                    let from = self.window.recent() - self.tail.len();
+                    self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
+                    fill_block(&mut block, &cut, &self.tail);
+                    block.source = id;
+                    spill.push(block)?;
+                    Outcome::Pending
+                }
+                _ => Outcome::Lost,
+            };
+            if let Some(source) = &mut self.source {
+                let text = self.tail.text(text_hash.byte_start, text_hash.byte_end);
+                source.hasher.update(text);
+                source.hashed = text_hash.byte_end;
+            }
+            self.counters.blocks += 1;
+            self.ledger.block(cut.tokens as u64, outcome);
+            self.tail.take(&cut);
+        }
+        Ok(())
+    }
+
+    fn note_progress(&mut self, complete: bool) -> Result<(), AbsorbError> {
+        let (Some(spill), Some(source)) = (&mut self.spill, &self.source) else { return Ok(()) };
+        let Some(id) = source.id else { return Ok(()) };
+        let progress = Progress {
+            absorbed_bytes: source.hashed,
+            absorbed_lines: self.tail.line_start() - 1,
+            prefix_hash: *source.hasher.finalize().as_bytes(),
+            complete: complete && source.hashed == source.byte,
+        };
+        Ok(spill.progress(id, progress)?)
+    }
+
+    /// Evicts the oldest recent tokens beyond the plan's number; the condenser sees them first.
+    fn evict_old(&mut self, spilled: Spilled) -> Result<Evicted, AbsorbError> {
+        let _ = spilled.last;
+        let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
+        let tokens = over.min(self.window.recent() - self.tail.len());
+        self.condense_oldest(tokens)?;
+        self.drop_oldest(tokens)?;
+        Ok(Evicted { tokens })
+    }
+
+    /// Takes the oldest recent tokens out of window and account.
+    pub(super) fn drop_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
+        self.window.evict(tokens)?;
+        self.recent_ends.drain(..tokens.min(self.recent_ends.len()));
+        let foreign = tokens.min(self.foreign_recent);
+        self.foreign_recent -= foreign;
+        self.ledger.evict((tokens - foreign) as u64);
+        Ok(())
+    }
+
+    fn condense_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
+        let Some(condenser) = &mut self.condenser else { return Ok(()) };
+        let foreign = self.foreign_recent.min(tokens);
+        let mut at = foreign;
+        while at < tokens {
+            let n = (tokens - at).min(BLOCK_TOKENS);
+            self.window.read_recent(at..at + n, &mut self.scratch.kv)?;
+            self.scratch.nats.clear();
+            let nats = self.recent_nats.drain(..n.min(self.recent_nats.len()));
+            self.scratch.nats.extend(nats.map(|x| if x.is_finite() { x } else { 0.0 }));
+            self.scratch.nats.resize(n, 0.0);
+            condenser
+                .absorb(self.scratch.kv.view(), &self.scratch.nats, &mut self.condensed)
+                .map_err(|e| AbsorbError::Read(e.to_string()))?;
+            at += n;
+        }
+        Ok(())
+    }
+
+    /// What left the window is folded into the memory region: condensed states, and blocks that
+    /// the chunk's own queries find again.
+    fn fold(&mut self, evicted: Evicted) -> Result<(), AbsorbError> {
+        if evicted.tokens > 0 || !self.recalled.is_empty() {
+            self.recall_stale()?;
+        }
+        Ok(())
+    }
+
+    /// Empties recent and memory regions but for the sinks (a new source begins).
+    pub(super) fn forget_recent(&mut self) -> Result<(), AbsorbError> {
+        self.tail.start(0, 1, false);
+        let recent = self.window.recent();
+        self.drop_oldest(recent)?;
+        self.foreign_recent = 0;
+        self.recent_nats.clear();
+        self.recent_lost = false;
+        self.pieces.clear();
+        self.waiting.clear();
+        self.lay_memory(&[], 0)?;
+        Ok(())
+    }
+}
+
+fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Tail) {
+    block.span = cut.span;
+    block.time_unix_ms = now_unix_ms();
+    block.surprise_nats = cut.surprise_nats;
+    block.starts_mid_line = cut.starts_mid_line;
+    block.ends_mid_line = cut.ends_mid_line;
+    block.tokens.clear();
+    block.tokens.extend(tail.tokens()[..cut.tokens].iter().map(|t| t.id));
+    block.text.clear();
+    block.text.extend_from_slice(tail.text(cut.span.byte_start, cut.span.byte_end));
+}

@@ -1,0 +1,328 @@
+//! The session: absorb and ask.
+//!
+//! ```text
+//! tokens -> chunk -> step -> spill -> evict -> fold              (absorb.rs)
+//! question -> probe -> recall -> place -> step -> sample -> answer   (ask.rs)
+//! ```
+
+mod absorb;
+mod ask;
+mod recall;
+mod restore;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lcedge_compress::{Addresser, Condense, Condensed, Surprisal};
+use lcedge_memory::{BlockId, KvBuf, Reader, SourceId, Store};
+use lcedge_targets::{Engine, StepOutput};
+
+use crate::config::{MemoryMode, SessionConfig};
+use crate::error::{AbsorbError, OpenError};
+use crate::fates::{Fates, Ledger};
+use crate::limits::BLOCK_TOKENS;
+use crate::plan::Plan;
+use crate::source::Pieces;
+use crate::spill::{Spill, SpillError};
+use crate::surprise::Lines;
+use crate::tail::Tail;
+use crate::text::Codec;
+use crate::window::{Wanted, Window};
+
+pub use absorb::SourceStart;
+pub use ask::{Answer, Question};
+pub use recall::{Passages, RecallTimes};
+
+/// What a session is made of.
+pub struct Parts {
+    /// The decoder, with the plan's capacity.
+    pub engine: Box<dyn Engine>,
+    /// Text into tokens and back.
+    pub codec: Arc<dyn Codec>,
+    /// Where blocks go; `None` keeps nothing beyond the window.
+    pub store: Option<Store>,
+    /// Makes addresses; `None` for models without any.
+    pub addresser: Option<Arc<Addresser>>,
+}
+
+/// Figures of a session so far. Counts are tokens unless the name says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Source bytes absorbed.
+    pub bytes: u64,
+    /// Lines absorbed.
+    pub lines: u64,
+    /// Tokens that the decoder computed, questions and answers included.
+    pub tokens_read_by_model: u64,
+    /// Blocks made.
+    pub blocks: u64,
+    /// Blocks laid into attention, while absorbing and for questions.
+    pub recalled_blocks: u64,
+    /// Tokens placed again from the store instead of being read again.
+    pub restored_tokens: u64,
+    /// Tokens of text that had been read before and were computed again (recall as text).
+    pub prefilled_tokens: u64,
+    /// Bytes that the vocabulary cannot express.
+    pub dropped_bytes: u64,
+    /// Sequences that were not UTF-8.
+    pub invalid_utf8: u64,
+    /// Blocks that could not be recalled because their bytes are damaged.
+    pub damaged_blocks: u64,
+}
+
+/// A source being absorbed.
+#[derive(Debug)]
+struct OpenSource {
+    id: Option<SourceId>,
+    /// Bytes fed so far, earlier runs included.
+    byte: u64,
+    hasher: blake3::Hasher,
+    /// Bytes hashed into `hasher`: those of finished blocks.
+    hashed: u64,
+}
+
+/// A token that waits for its chunk.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: u32,
+    byte_end: u64,
+}
+
+/// One stream of text and questions over one window and one store.
+pub struct Session {
+    window: Window,
+    codec: Arc<dyn Codec>,
+    plan: Plan,
+    config: SessionConfig,
+    spill: Option<Spill>,
+    reader: Option<Reader>,
+    addresser: Option<Arc<Addresser>>,
+    condenser: Option<Box<dyn Condense>>,
+    condensed: Condensed,
+    source: Option<OpenSource>,
+    pieces: Pieces,
+    piece: Vec<u8>,
+    waiting: VecDeque<Waiting>,
+    tail: Tail,
+    lines: Lines,
+    ledger: Ledger,
+    /// Recent tokens at the front of the recent region that this run did not absorb.
+    foreign_recent: usize,
+    /// Where each recent token ends in the current source, oldest first.
+    recent_ends: VecDeque<u64>,
+    /// Surprise of the recent tokens, oldest first, where a condenser needs it.
+    recent_nats: VecDeque<f32>,
+    /// Surprise of the next chunk's first token, from the last row of the chunk before.
+    carry_nats: f32,
+    /// Blocks in the memory region and their tokens.
+    recalled: Vec<(BlockId, usize)>,
+    /// The recent region was given up for a question and is restored before more is absorbed.
+    recent_lost: bool,
+    counters: Counters,
+    times: RecallTimes,
+    warning: Option<String>,
+    failed: Option<String>,
+    out: StepOutput,
+    scratch: Scratch,
+}
+
+/// Buffers that are filled again and again.
+struct Scratch {
+    ids: Vec<u32>,
+    rows: Vec<u32>,
+    targets: Vec<u32>,
+    payload: Vec<u8>,
+    kv: KvBuf,
+    nats: Vec<f32>,
+}
+
+impl Session {
+    /// Opens a session: runs the sinks and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a part does not fit another or the decoder refuses the sinks.
+    pub fn open(parts: Parts, plan: Plan, config: SessionConfig) -> Result<Self, OpenError> {
+        let Parts { engine, codec, store, addresser } = parts;
+        if config.memory == MemoryMode::Gist {
+            let model = engine.card().name.clone();
+            return Err(OpenError::Tier { tier: config.memory.name(), model });
+        }
+        let geometry = engine.card().geometry(BLOCK_TOKENS);
+        let store = store.filter(|_| config.memory.recalls());
+        let reader = store.as_ref().map(Store::reader);
+        let spill = match store {
+            Some(s) => Some(Spill::start(s, geometry, plan.kv, addresser.clone())?),
+            None => None,
+        };
+        let condenser: Option<Box<dyn Condense>> = (plan.condensed_tokens > 0
+            && config.memory.condenses())
+        .then(|| Box::new(Surprisal::new(0.98)) as Box<dyn Condense>);
+        let mut session = Self {
+            window: Window::new(engine, plan.window_sizes()),
+            codec,
+            plan,
+            config,
+            spill,
+            reader,
+            addresser,
+            condenser,
+            condensed: Condensed::with_capacity(geometry, plan.condensed_tokens),
+            source: None,
+            pieces: Pieces::default(),
+            piece: Vec::new(),
+            waiting: VecDeque::new(),
+            tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS),
+            lines: Lines::default(),
+            ledger: Ledger::default(),
+            foreign_recent: 0,
+            recent_ends: VecDeque::with_capacity(plan.capacity_tokens),
+            recent_nats: VecDeque::new(),
+            carry_nats: f32::NAN,
+            recalled: Vec::new(),
+            recent_lost: false,
+            counters: Counters::default(),
+            times: RecallTimes::default(),
+            warning: None,
+            failed: None,
+            out: StepOutput::default(),
+            scratch: Scratch {
+                ids: Vec::with_capacity(plan.chunk_tokens),
+                rows: Vec::with_capacity(plan.chunk_tokens),
+                targets: Vec::with_capacity(plan.chunk_tokens),
+                payload: Vec::new(),
+                kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
+                nats: Vec::with_capacity(BLOCK_TOKENS),
+            },
+        };
+        session.run_sinks()?;
+        Ok(session)
+    }
+
+    fn run_sinks(&mut self) -> Result<(), OpenError> {
+        let sinks = self.codec.sinks().to_vec();
+        let n = sinks.len().min(self.plan.sink_tokens);
+        if n > 0 {
+            self.window.step(&sinks[..n], Wanted::default(), &mut self.out)?;
+            self.counters.tokens_read_by_model += n as u64;
+        }
+        self.window.pin_sinks(n);
+        Ok(())
+    }
+
+    /// The sizes.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The window, for its engine and its sizes.
+    #[must_use]
+    pub const fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Figures so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How long recall took.
+    #[must_use]
+    pub const fn recall_times(&self) -> &RecallTimes {
+        &self.times
+    }
+
+    /// How long the session waited for the store's writer.
+    #[must_use]
+    pub fn spill_wait(&self) -> Duration {
+        self.spill.as_ref().map_or(Duration::ZERO, Spill::waited)
+    }
+
+    /// The most surprising lines.
+    #[must_use]
+    pub const fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// The same, to be told to keep every line.
+    pub const fn lines_mut(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
+    /// The store's reader, when the session has a store.
+    #[must_use]
+    pub const fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
+    }
+
+    /// What went wrong without stopping anything, since the last call.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
+    }
+
+    fn warn(&mut self, message: String) {
+        self.warning.get_or_insert(message);
+    }
+
+    /// The fate of every token absorbed.
+    #[must_use]
+    pub fn fates(&mut self) -> Fates {
+        self.drain_written();
+        let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
+        self.ledger.fates(recalled as u64, self.condensed.len() as u64)
+    }
+
+    fn drain_written(&mut self) {
+        let mut failure = None;
+        if let Some(spill) = &mut self.spill {
+            while let Some(w) = spill.written() {
+                self.ledger.settle(w.outcome());
+                if let Err(e) = w.result {
+                    failure.get_or_insert(e);
+                }
+            }
+        }
+        if let Some(e) = failure {
+            self.warn(format!("a block could not be stored: {e}"));
+        }
+    }
+
+    /// Waits until everything absorbed in whole blocks is durable and searchable.
+    ///
+    /// # Errors
+    /// [`AbsorbError::Spill`] with the store's own words.
+    pub fn flush(&mut self) -> Result<(), AbsorbError> {
+        if let Some(spill) = &mut self.spill {
+            spill.flush(false)?;
+        }
+        self.drain_written();
+        Ok(())
+    }
+
+    /// Makes everything durable and closes the store.
+    ///
+    /// # Errors
+    /// [`SpillError`] with the store's own words.
+    pub fn close(mut self) -> Result<(), SpillError> {
+        self.spill.take().map_or(Ok(()), Spill::close)
+    }
+
+    fn check(&self) -> Result<(), AbsorbError> {
+        self.failed.as_ref().map_or(Ok(()), |e| Err(AbsorbError::Failed(e.clone())))
+    }
+
+    /// Latches a failure that leaves the window in doubt.
+    fn latch<T>(&mut self, result: Result<T, AbsorbError>) -> Result<T, AbsorbError> {
+        if let Err(e @ (AbsorbError::Step(_) | AbsorbError::Slot(_))) = &result {
+            self.failed = Some(e.to_string());
+        }
+        result
+    }
+}
+
+fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

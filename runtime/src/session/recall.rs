@@ -1,0 +1,245 @@
+//! Finding blocks and laying them: by address, by text, fused, with the neighbours that complete
+//! their lines.
+
+use std::time::{Duration, Instant};
+
+use heapless::Vec as Bounded;
+use lcedge_compress::quant;
+use lcedge_memory::{AddressQuery, BlockId, Filter, Reader, SourceId};
+
+use super::Session;
+use crate::error::AbsorbError;
+use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, RECALL_BLOCKS_MAX, STALE_QUERY_TOKENS};
+use crate::rank::{Fusion, Ranked};
+
+/// A stale recall may take this share of a chunk's time; beyond it, chunks are skipped.
+const STALE_SHARE_MAX: u32 = 20;
+
+/// Blocks on either side that may be needed to complete a block's lines.
+const NEIGHBOURS_MAX: i32 = 3;
+
+/// Times of recall without the model's own time.
+#[derive(Clone, Debug, Default)]
+pub struct RecallTimes {
+    /// Search by address and text, and fusion: one entry a question.
+    pub search: Vec<Duration>,
+    /// Reading, decoding and laying blocks: one entry a question.
+    pub place: Vec<Duration>,
+    /// Stale recalls made while absorbing.
+    pub stale_count: u64,
+    /// Time spent in them.
+    pub stale: Duration,
+    skip: u32,
+    last_chunk: Option<Instant>,
+}
+
+const TIMES_MAX: usize = 4096;
+
+impl RecallTimes {
+    fn note(list: &mut Vec<Duration>, time: Duration) {
+        if list.len() < TIMES_MAX {
+            list.push(time);
+        }
+    }
+}
+
+/// What was found for a question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Passages {
+    /// Both rankings fused, best first.
+    pub ranked: Vec<Ranked>,
+    /// The ranking by address alone.
+    pub by_address: Vec<BlockId>,
+    /// The ranking by text alone.
+    pub by_text: Vec<BlockId>,
+    /// Blocks to lay, in order of time: the best, and neighbours that complete their lines.
+    pub blocks: Vec<BlockId>,
+    /// Their tokens.
+    pub tokens: usize,
+}
+
+/// Looks in both indexes and fuses.
+pub(super) fn find(
+    reader: &Reader,
+    fusion: &Fusion,
+    query: Option<&AddressQuery>,
+    text: &str,
+    sources: Option<&[SourceId]>,
+) -> Result<Passages, AbsorbError> {
+    let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
+    let filter = Filter { sources, ..Filter::default() };
+    let mut found = Passages::default();
+    if let Some(query) = query {
+        let hits = reader.search_address(query, CANDIDATE_BLOCKS, &filter).map_err(read)?;
+        found.by_address.extend(hits.iter().map(|h| h.id));
+    }
+    let hits = reader.search_text(text, CANDIDATE_BLOCKS, &filter).map_err(read)?;
+    found.by_text.extend(hits.iter().map(|h| h.id));
+    found.ranked = fusion.fuse(&found.by_address, &found.by_text);
+    Ok(found)
+}
+
+/// Chooses what to lay: ranked blocks, best first, each with the neighbours that complete its
+/// lines, while blocks and tokens last.
+pub(super) fn choose(reader: &Reader, found: &mut Passages, tokens_max: usize) {
+    let mut chosen: Bounded<(BlockId, usize), RECALL_BLOCKS_MAX> = Bounded::new();
+    let mut used = 0;
+    for r in &found.ranked {
+        let whole = with_neighbours(reader, r.id);
+        let new: Vec<_> =
+            whole.into_iter().filter(|b| !chosen.iter().any(|c| c.0 == b.0)).collect();
+        let tokens: usize = new.iter().map(|b| b.1).sum();
+        if used + tokens > tokens_max || chosen.len() + new.len() > RECALL_BLOCKS_MAX {
+            if used + BLOCK_TOKENS > tokens_max {
+                break;
+            }
+            continue;
+        }
+        used += tokens;
+        for b in new {
+            // Room was checked above.
+            let _ = chosen.push(b);
+        }
+    }
+    chosen.sort_unstable();
+    found.blocks = chosen.iter().map(|c| c.0).collect();
+    found.tokens = used;
+}
+
+/// A block and the blocks that hold the rest of its first and last line.
+fn with_neighbours(reader: &Reader, id: BlockId) -> Vec<(BlockId, usize)> {
+    let mut all = Vec::new();
+    let Ok(info) = reader.block(id) else { return all };
+    all.push((id, usize::from(info.tokens)));
+    for direction in [-1, 1] {
+        let mut open = if direction < 0 { info.starts_mid_line } else { info.ends_mid_line };
+        for distance in 1..=NEIGHBOURS_MAX {
+            if !open {
+                break;
+            }
+            let Some(next) = reader.neighbour(id, direction * distance) else { break };
+            let Ok(n) = reader.block(next) else { break };
+            all.push((next, usize::from(n.tokens)));
+            // A block that holds another line's end as well already completes this line.
+            let one_line = n.span.line_start == n.span.line_end;
+            open = one_line && if direction < 0 { n.starts_mid_line } else { n.ends_mid_line };
+        }
+    }
+    all
+}
+
+impl Session {
+    /// Lays condensed states and `blocks` (of `tokens` tokens together) into the memory region, in
+    /// this order; a block that cannot be read is left out and counted.
+    pub(super) fn lay_memory(
+        &mut self,
+        blocks: &[BlockId],
+        tokens: usize,
+    ) -> Result<(), AbsorbError> {
+        if blocks.is_empty() && self.recalled.is_empty() && self.condenser.is_none() {
+            return Ok(());
+        }
+        self.recalled.clear();
+        let mut damaged = None;
+        let mut laying = self.window.lay(self.condensed.len() + tokens)?;
+        if !self.condensed.is_empty() {
+            laying.piece(self.condensed.kv.view())?;
+        }
+        let s = &mut self.scratch;
+        for &id in blocks {
+            let Some(reader) = &self.reader else { break };
+            let read = read_block(reader, id, &mut s.payload, &mut s.kv);
+            match read {
+                Ok(n) => {
+                    if laying.piece(s.kv.view())? {
+                        self.recalled.push((id, n));
+                    }
+                }
+                Err(e) => damaged = Some(e),
+            }
+        }
+        laying.finish()?;
+        self.counters.recalled_blocks += self.recalled.len() as u64;
+        if let Some(e) = damaged {
+            self.counters.damaged_blocks += 1;
+            self.warn(format!("a block was left out of recall: {e}"));
+        }
+        Ok(())
+    }
+
+    /// Whether the next step's queries are wanted for a stale recall.
+    pub(super) fn wants_stale_recall(&self) -> bool {
+        self.plan.stale_blocks > 0
+            && self.addresser.is_some()
+            && self.times.skip == 0
+            && self.reader.as_ref().is_some_and(|r| r.blocks() > 0)
+    }
+
+    /// Recall while absorbing: this chunk's queries choose what the next chunk sees ("stale", as
+    /// InfLLM and its successors allow). Skipped for some chunks where it costs more than its
+    /// share.
+    pub(super) fn recall_stale(&mut self) -> Result<(), AbsorbError> {
+        let start = Instant::now();
+        let chunk = self.times.last_chunk.replace(start).map(|t| start - t);
+        if self.out.queries.is_empty() || self.plan.stale_blocks == 0 {
+            self.times.skip = self.times.skip.saturating_sub(1);
+            return if self.condenser.is_some() { self.lay_memory(&[], 0) } else { Ok(()) };
+        }
+        let mut blocks = self.find_stale()?;
+        blocks.sort_unstable();
+        if blocks != self.recalled || self.condenser.is_some() {
+            let tokens = blocks.iter().map(|b| b.1).sum();
+            let ids: Vec<BlockId> = blocks.iter().map(|b| b.0).collect();
+            self.lay_memory(&ids, tokens)?;
+        }
+        let took = start.elapsed();
+        self.times.stale_count += 1;
+        self.times.stale += took;
+        if let Some(chunk) = chunk {
+            let ratio = took.as_micros() * u128::from(STALE_SHARE_MAX) / chunk.as_micros().max(1);
+            self.times.skip = u32::try_from(ratio).unwrap_or(u32::MAX).min(64);
+        }
+        Ok(())
+    }
+
+    fn find_stale(&self) -> Result<Vec<(BlockId, usize)>, AbsorbError> {
+        let (Some(reader), Some(addresser)) = (&self.reader, &self.addresser) else {
+            return Ok(Vec::new());
+        };
+        let n = self.scratch.ids.len();
+        let step = (n / STALE_QUERY_TOKENS).max(1);
+        let rows: Vec<usize> = (0..n).rev().step_by(step).take(STALE_QUERY_TOKENS).collect();
+        let query = addresser.query(&self.out.queries, n, &rows);
+        let k = self.plan.stale_blocks + self.plan.recent_tokens_max / BLOCK_TOKENS * 3;
+        let hits = reader
+            .search_address(&query, k, &Filter::default())
+            .map_err(|e| AbsorbError::Read(e.to_string()))?;
+        // The oldest recent token ends here; blocks that end before it are not in the window.
+        let oldest = self.recent_ends.front().copied().unwrap_or(u64::MAX);
+        let current = self.source.as_ref().and_then(|s| s.id);
+        let away = hits
+            .iter()
+            .filter_map(|h| reader.block(h.id).ok())
+            .filter(|b| Some(b.source) != current || b.span.byte_end < oldest);
+        Ok(away.take(self.plan.stale_blocks).map(|b| (b.id, usize::from(b.tokens))).collect())
+    }
+
+    pub(super) fn note_recall(&mut self, search: Duration, place: Duration) {
+        RecallTimes::note(&mut self.times.search, search);
+        RecallTimes::note(&mut self.times.place, place);
+    }
+}
+
+/// Reads and decodes one block's keys and values; gives its tokens.
+pub(super) fn read_block(
+    reader: &Reader,
+    id: BlockId,
+    payload: &mut Vec<u8>,
+    kv: &mut lcedge_memory::KvBuf,
+) -> Result<usize, String> {
+    let info = reader.block(id).map_err(|e| e.to_string())?;
+    let dtype = reader.payload(id, payload).map_err(|e| e.to_string())?;
+    let tokens = usize::from(info.tokens);
+    quant::decode(dtype, payload, tokens, kv).map_err(|e| e.to_string())?;
+    Ok(tokens)
+}

@@ -1,0 +1,364 @@
+//! The way to disk: a bounded queue of finished blocks and one writer thread that owns the store.
+//!
+//! Blocks are written as soon as they are full (write-through), so eviction only frees RAM. The
+//! buffers of blocks go round: a free list hands them out, the writer gives them back. A full
+//! queue hands the block back, and the session then waits: nothing is dropped to go faster.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
+use lcedge_compress::{Addresser, quant};
+use lcedge_memory::{
+    BlockAddress, BlockId, BlockRecord, Geometry, KvBuf, KvDtype, Progress, SourceId, SourceState,
+    Span, Store,
+};
+
+use crate::fates::Outcome;
+use crate::limits::{BLOCK_TOKENS, COMMIT_BLOCKS_MAX, SPILL_QUEUE_BLOCKS};
+
+/// Longest time that written blocks wait for their commit.
+const COMMIT_AFTER: Duration = Duration::from_secs(2);
+
+/// A finished block on its way to the store.
+#[derive(Debug)]
+pub struct Block {
+    /// The source it belongs to.
+    pub source: SourceId,
+    /// Where it lies there.
+    pub span: Span,
+    /// Milliseconds since 1970 UTC.
+    pub time_unix_ms: i64,
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// Its text.
+    pub text: Vec<u8>,
+    /// Sum of the tokens' surprise, nats.
+    pub surprise_nats: f32,
+    /// The first byte is not the first of its line.
+    pub starts_mid_line: bool,
+    /// The last byte is not the last of its line.
+    pub ends_mid_line: bool,
+    /// Canonical keys and values.
+    pub kv: KvBuf,
+}
+
+impl Block {
+    fn empty(geometry: Geometry) -> Self {
+        Self {
+            source: SourceId(0),
+            span: Span::default(),
+            time_unix_ms: 0,
+            tokens: Vec::with_capacity(BLOCK_TOKENS),
+            text: Vec::new(),
+            surprise_nats: 0.0,
+            starts_mid_line: false,
+            ends_mid_line: false,
+            kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
+        }
+    }
+}
+
+/// The queue is full; here is the block back.
+#[derive(Debug)]
+pub struct Full(pub Box<Block>);
+
+/// Why the writer could not do what it was asked.
+#[derive(Debug, thiserror::Error, Clone)]
+#[non_exhaustive]
+pub enum SpillError {
+    /// The store refused or failed; its own words.
+    #[error("the store: {0}")]
+    Store(String),
+    /// The writer thread is gone (it ended after a failure it reported).
+    #[error("the writer thread has ended; reopen the store")]
+    Gone,
+}
+
+/// What the writer answers for each block, in order.
+#[derive(Debug)]
+pub struct Written {
+    /// Tokens of the block.
+    pub tokens: u32,
+    /// Its id, or what kept it from being stored.
+    pub result: Result<BlockId, String>,
+}
+
+impl Written {
+    /// What this means for the block's tokens.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        if self.result.is_ok() { Outcome::Stored } else { Outcome::Lost }
+    }
+}
+
+type Reply<T> = Sender<Result<T, SpillError>>;
+
+enum Job {
+    Block(Box<Block>),
+    Begin { name: String, new_version: bool, reply: Reply<SourceState> },
+    Progress { source: SourceId, progress: Progress },
+    Flush { seal: bool, reply: Reply<()> },
+}
+
+/// The session's end of the queue.
+pub struct Spill {
+    jobs: Sender<Job>,
+    free: Receiver<Box<Block>>,
+    written: Receiver<Written>,
+    thread: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl Spill {
+    /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
+    /// addresses.
+    ///
+    /// # Errors
+    /// [`SpillError::Store`] when the system gives no thread.
+    pub fn start(
+        store: Store,
+        geometry: Geometry,
+        dtype: KvDtype,
+        addresser: Option<Arc<Addresser>>,
+    ) -> Result<Self, SpillError> {
+        let (jobs, job_queue) = bounded(SPILL_QUEUE_BLOCKS);
+        let (give, free) = bounded(SPILL_QUEUE_BLOCKS + 2);
+        let (answer, written) = unbounded();
+        for _ in 0..SPILL_QUEUE_BLOCKS + 2 {
+            // The channel holds exactly these buffers.
+            let _ = give.try_send(Box::new(Block::empty(geometry)));
+        }
+        let mut writer = Writer {
+            store,
+            dtype,
+            addresser,
+            payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
+            uncommitted: 0,
+            since: Instant::now(),
+            held_progress: Vec::new(),
+            hole: Vec::new(),
+            give,
+            answer,
+        };
+        let thread = std::thread::Builder::new()
+            .name("lcedge-spill".to_owned())
+            .spawn(move || writer.run(&job_queue))
+            .map_err(|e| SpillError::Store(format!("no writer thread: {e}")))?;
+        Ok(Self { jobs, free, written, thread: Some(thread), waited: Duration::ZERO })
+    }
+
+    /// An empty block to fill; waits for one when all are under way.
+    ///
+    /// # Errors
+    /// [`SpillError::Gone`] when the writer has ended.
+    pub fn block(&mut self) -> Result<Box<Block>, SpillError> {
+        let start = Instant::now();
+        let block = self.free.recv().map_err(|_| SpillError::Gone)?;
+        self.waited += start.elapsed();
+        Ok(block)
+    }
+
+    /// Hands a block to the writer without waiting.
+    ///
+    /// # Errors
+    /// [`Full`] with the block when the queue is full or the writer has ended.
+    pub fn offer(&mut self, block: Box<Block>) -> Result<(), Full> {
+        match self.jobs.try_send(Job::Block(block)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Job::Block(b)) | TrySendError::Disconnected(Job::Block(b))) => {
+                Err(Full(b))
+            }
+            Err(_) => unreachable!("the job that comes back is the one that was sent"),
+        }
+    }
+
+    /// Hands a block to the writer, waiting while the queue is full.
+    ///
+    /// # Errors
+    /// [`SpillError::Gone`] when the writer has ended.
+    pub fn push(&mut self, block: Box<Block>) -> Result<(), SpillError> {
+        let Err(Full(block)) = self.offer(block) else { return Ok(()) };
+        let start = Instant::now();
+        let sent = self.jobs.send(Job::Block(block)).map_err(|_| SpillError::Gone);
+        self.waited += start.elapsed();
+        sent
+    }
+
+    /// Begins or continues a source, or begins a new version of it.
+    ///
+    /// # Errors
+    /// [`SpillError`] with the store's own words.
+    pub fn begin(&mut self, name: &str, new_version: bool) -> Result<SourceState, SpillError> {
+        self.ask(|reply| Job::Begin { name: name.to_owned(), new_version, reply })
+    }
+
+    /// Notes how far the source is absorbed; stored with the blocks handed over before.
+    ///
+    /// # Errors
+    /// [`SpillError::Gone`] when the writer has ended.
+    pub fn progress(&mut self, source: SourceId, progress: Progress) -> Result<(), SpillError> {
+        self.jobs.send(Job::Progress { source, progress }).map_err(|_| SpillError::Gone)
+    }
+
+    /// Waits until everything handed over is durable and searchable; with `seal` the segment is
+    /// ended as well.
+    ///
+    /// # Errors
+    /// [`SpillError`] with the store's own words.
+    pub fn flush(&mut self, seal: bool) -> Result<(), SpillError> {
+        self.ask(|reply| Job::Flush { seal, reply })
+    }
+
+    fn ask<T>(&mut self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, SpillError> {
+        let (reply, answer) = bounded(1);
+        self.jobs.send(job(reply)).map_err(|_| SpillError::Gone)?;
+        answer.recv().map_err(|_| SpillError::Gone)?
+    }
+
+    /// The next answer of the writer, if one has come.
+    pub fn written(&mut self) -> Option<Written> {
+        self.written.try_recv().ok()
+    }
+
+    /// How long the session has waited for the writer.
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Makes everything durable, ends the thread and closes the store.
+    ///
+    /// # Errors
+    /// [`SpillError`] with the store's own words; the thread ends all the same.
+    pub fn close(mut self) -> Result<(), SpillError> {
+        let flushed = self.flush(true);
+        let thread = self.thread.take();
+        drop(self);
+        if let Some(thread) = thread {
+            thread.join().map_err(|_| SpillError::Gone)?;
+        }
+        flushed
+    }
+}
+
+struct Writer {
+    store: Store,
+    dtype: KvDtype,
+    addresser: Option<Arc<Addresser>>,
+    payload: Vec<u8>,
+    uncommitted: usize,
+    since: Instant,
+    held_progress: Vec<(SourceId, Progress)>,
+    /// Sources in which a block could not be stored: their progress stays before it, so that a
+    /// later run reads that text again.
+    hole: Vec<SourceId>,
+    give: Sender<Box<Block>>,
+    answer: Sender<Written>,
+}
+
+impl Writer {
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(COMMIT_AFTER) {
+                Ok(Job::Block(block)) => self.write(block),
+                Ok(Job::Begin { name, new_version, reply }) => {
+                    let state = self.commit().and_then(|()| {
+                        let begun = if new_version {
+                            self.store.new_version(&name)
+                        } else {
+                            self.store.begin_source(&name)
+                        };
+                        begun.map_err(|e| SpillError::Store(e.to_string()))
+                    });
+                    let _ = reply.send(state);
+                }
+                Ok(Job::Progress { source, progress }) => self.progress(source, progress),
+                Ok(Job::Flush { seal, reply }) => {
+                    let _ = reply.send(self.flush(seal));
+                }
+                Err(RecvTimeoutError::Timeout) => self.commit_and_note(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let _ = self.commit();
+                    break;
+                }
+            }
+            if self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER {
+                self.commit_and_note();
+            }
+        }
+    }
+
+    fn write(&mut self, block: Box<Block>) {
+        let tokens = u32::try_from(block.tokens.len()).unwrap_or(u32::MAX);
+        let result = self.store_block(&block);
+        if result.is_err() && !self.hole.contains(&block.source) {
+            self.hole.push(block.source);
+        }
+        let _ = self.answer.send(Written { tokens, result });
+        let _ = self.give.send(block);
+        if self.uncommitted >= COMMIT_BLOCKS_MAX {
+            self.commit_and_note();
+        }
+    }
+
+    fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
+        self.payload.clear();
+        let kv = block.kv.view();
+        quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+        let address = self.addresser.as_ref().map_or_else(BlockAddress::default, |a| a.block(kv));
+        let record = BlockRecord {
+            source: block.source,
+            span: block.span,
+            time_unix_ms: block.time_unix_ms,
+            tokens: &block.tokens,
+            text: &block.text,
+            surprise_nats: block.surprise_nats,
+            starts_mid_line: block.starts_mid_line,
+            ends_mid_line: block.ends_mid_line,
+            dtype: self.dtype,
+            payload: &self.payload,
+            address: &address,
+        };
+        let id = self.store.append(&record).map_err(|e| e.to_string())?;
+        if self.uncommitted == 0 {
+            self.since = Instant::now();
+        }
+        self.uncommitted += 1;
+        Ok(id)
+    }
+
+    fn progress(&mut self, source: SourceId, progress: Progress) {
+        if self.hole.contains(&source) {
+            return;
+        }
+        self.held_progress.retain(|(s, _)| *s != source);
+        self.held_progress.push((source, progress));
+    }
+
+    fn commit_and_note(&mut self) {
+        // A failed commit is reported by the next flush, which tries again; blocks stay queued in
+        // the store's own unsealed segment meanwhile.
+        let _ = self.commit();
+    }
+
+    fn commit(&mut self) -> Result<(), SpillError> {
+        for (source, progress) in self.held_progress.drain(..) {
+            self.store
+                .set_progress(source, progress)
+                .map_err(|e| SpillError::Store(e.to_string()))?;
+        }
+        self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
+        self.uncommitted = 0;
+        Ok(())
+    }
+
+    fn flush(&mut self, seal: bool) -> Result<(), SpillError> {
+        self.commit()?;
+        if seal {
+            self.store.seal().map_err(|e| SpillError::Store(e.to_string()))?;
+        }
+        Ok(())
+    }
+}

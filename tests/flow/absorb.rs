@@ -1,0 +1,94 @@
+//! Absorbing against one pass of full attention, and fates that add up.
+
+use lcedge::{MemoryMode, SessionConfig};
+use lcedge_targets::{Engine, StepInput, StepOutput};
+use proptest::prelude::*;
+
+use crate::bytes::{World, engine, log};
+
+/// Minus the log-probability of every byte but the first, by one pass over sinks and text.
+fn one_pass(text: &[u8]) -> Vec<f32> {
+    let mut tokens = vec![256, 257, 258, 259];
+    tokens.extend(text.iter().map(|&b| u32::from(b)));
+    let mut e = engine(tokens.len());
+    let positions: Vec<i32> = (0..i32::try_from(tokens.len()).unwrap()).collect();
+    let rows: Vec<u32> = (4..u32::try_from(tokens.len()).unwrap() - 1).collect();
+    let targets: Vec<u32> = tokens[5..].to_vec();
+    let mut out = StepOutput::default();
+    let input = StepInput {
+        tokens: &tokens,
+        positions: &positions,
+        logit_rows: &[],
+        score_rows: &rows,
+        score_targets: &targets,
+        queries: false,
+    };
+    e.step(&input, &mut out).unwrap();
+    out.logprobs.iter().map(|x| -x).collect()
+}
+
+#[test]
+fn chunks_with_nothing_evicted_equal_one_pass() {
+    let text = log(12);
+    let want: f32 = one_pass(text.as_bytes()).iter().sum();
+    for chunk in [1, 7, 64, 256] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = World { chunk, window: 1024, stale: 0, ..World::default() }.open(dir.path());
+        s.lines_mut().keep_every_line();
+        s.begin_source("a").unwrap();
+        for part in text.as_bytes().chunks(50) {
+            s.feed(part).unwrap();
+        }
+        s.finish_source().unwrap();
+        let got: f32 = s.lines().every_line().iter().map(|l| l.1).sum();
+        assert!((got - want).abs() < 2e-3 * want, "chunk {chunk}: {got} nats, one pass {want}");
+    }
+}
+
+#[test]
+fn what_leaves_the_window_is_counted_in_every_mode() {
+    let text = log(200);
+    for memory in [MemoryMode::Full, MemoryMode::Recall, MemoryMode::Window, MemoryMode::Condensed]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let stale = if memory.recalls() { 2 } else { 0 };
+        let config = SessionConfig { memory, ..World::default().config };
+        let mut s = World { stale, config, ..World::default() }.open(dir.path());
+        s.begin_source("a").unwrap();
+        s.feed(text.as_bytes()).unwrap();
+        s.finish_source().unwrap();
+        s.flush().unwrap();
+        let f = s.fates();
+        assert_eq!(f.total(), text.len() as u64, "{memory:?}");
+        assert_eq!(f.dropped == 0, memory.recalls(), "{memory:?}: {f:?}");
+        assert_eq!(f.condensed, if memory.condenses() { 48 } else { 0 }, "{memory:?}");
+        assert!(f.resident >= 200 && f.resident < 900, "{memory:?}: {f:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn fates_add_up_after_every_feed(
+        lines in prop::collection::vec("[a-z0-9 ]{0,70}\n", 1..60),
+        chunk in prop_oneof![Just(1usize), 5usize..200],
+        window in 400usize..900,
+        part in 1usize..400,
+        stale in 0usize..3,
+    ) {
+        let text = lines.concat();
+        let dir = tempfile::tempdir().unwrap();
+        let chunk = if chunk == 1 && text.len() > 600 { 33 } else { chunk };
+        let mut s = World { chunk, window, stale, ..World::default() }.open(dir.path());
+        s.begin_source("a").unwrap();
+        for p in text.as_bytes().chunks(part) {
+            s.feed(p).unwrap();
+            let f = s.fates();
+            prop_assert!(f.total() <= text.len() as u64 && f.dropped == 0);
+            prop_assert_eq!(f.total() + 4, s.counters().tokens_read_by_model);
+        }
+        s.finish_source().unwrap();
+        prop_assert_eq!(s.fates().total(), text.len() as u64);
+        prop_assert!(s.window().len() <= s.plan().window_tokens);
+    }
+}

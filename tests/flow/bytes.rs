@@ -1,0 +1,125 @@
+//! One token a byte: the codec of these tests, and a small world to run them in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lcedge::session::{Parts, Session};
+use lcedge::text::{Codec, CodecError, Encoded, Turn};
+use lcedge::{Plan, Request, SessionConfig};
+use lcedge_compress::Addresser;
+use lcedge_compress::address::{AddressHead, Background};
+use lcedge_memory::{AddressLayout, KvDtype, Store, StoreOptions};
+use lcedge_targets::Engine;
+use lcedge_targets::fake::{FakeConfig, FakeEngine};
+
+pub(crate) struct Bytes;
+
+impl Codec for Bytes {
+    fn encode(&self, text: &[u8]) -> Result<Encoded, CodecError> {
+        Ok(Encoded {
+            ids: text.iter().map(|&b| u32::from(b)).collect(),
+            ends: (1..).take(text.len()).collect(),
+            ..Encoded::default()
+        })
+    }
+
+    /// Letters as they are, every other token as a letter of its own.
+    fn decode(&self, ids: &[u32]) -> String {
+        let letter = |&i: &u32| match char::from_u32(i) {
+            Some(c) if c.is_ascii_alphanumeric() => c,
+            _ => char::from_u32(0x4E00 + i).unwrap_or('?'),
+        };
+        ids.iter().map(letter).collect()
+    }
+
+    fn turn(&self, question: &str) -> Result<Turn, CodecError> {
+        let mut ids = vec![260];
+        ids.extend(question.bytes().map(u32::from));
+        ids.push(261);
+        let question = 1..ids.len() - 1;
+        Ok(Turn { ids, question })
+    }
+
+    fn sinks(&self) -> &[u32] {
+        &[256, 257, 258, 259]
+    }
+
+    fn ends_answer(&self, id: u32) -> bool {
+        id == 300
+    }
+}
+
+/// Sizes of a session in these tests.
+#[derive(Clone, Copy)]
+pub(crate) struct World {
+    pub(crate) window: usize,
+    pub(crate) chunk: usize,
+    pub(crate) stale: usize,
+    pub(crate) kv: KvDtype,
+    pub(crate) config: SessionConfig,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            window: 512,
+            chunk: 96,
+            stale: 2,
+            kv: KvDtype::F16,
+            config: SessionConfig { confidence_min: 0.0, ..SessionConfig::default() },
+        }
+    }
+}
+
+pub(crate) fn engine(capacity: usize) -> FakeEngine {
+    let config = FakeConfig { context: 4096, positions: 8192, ..FakeConfig::default() };
+    FakeEngine::random(&config, 11, capacity)
+}
+
+pub(crate) fn addresser() -> Addresser {
+    let card = engine(8).card().clone();
+    let heads = [AddressHead { layer: 1, kv_head: 0, weight: 1.0 }];
+    let g = card.geometry(64);
+    Addresser::new(g, card.heads, &card.query_layers, &heads, &Background::default()).unwrap()
+}
+
+pub(crate) fn options() -> StoreOptions {
+    let card = engine(8).card().clone();
+    StoreOptions::new([7; 32], card.geometry(64), addresser().layout())
+}
+
+impl World {
+    pub(crate) fn plan(&self, layout: AddressLayout) -> Plan {
+        let request = Request {
+            window_tokens: self.window,
+            chunk_tokens: self.chunk,
+            sink_tokens: 4,
+            condensed_tokens: if self.config.memory.condenses() { 48 } else { 0 },
+            stale_blocks: self.stale,
+            ask_recall_tokens: 256,
+            kv: self.kv,
+            threads: 1,
+            ram_bytes_max: None,
+            index_blocks: 100,
+        };
+        Plan::new(engine(8).card(), layout, &request).unwrap()
+    }
+
+    /// A session over a store in `dir`.
+    pub(crate) fn open(&self, dir: &Path) -> Session {
+        let addresser = Arc::new(addresser());
+        let plan = self.plan(addresser.layout());
+        let parts = Parts {
+            engine: Box::new(engine(plan.capacity_tokens)),
+            codec: Arc::new(Bytes),
+            store: Some(Store::open(dir, &options()).unwrap()),
+            addresser: Some(addresser),
+        };
+        Session::open(parts, plan, self.config).unwrap()
+    }
+}
+
+/// A log of `lines` lines; line `n` says so.
+pub(crate) fn log(lines: usize) -> String {
+    (1..=lines).map(|n| format!("{n:04} host{} job {} ok\n", n % 7, n * 37 % 101)).collect()
+}

@@ -1,0 +1,8 @@
+//! The whole loop over the fake engine and a store in a temporary folder: no native library, no
+//! model files.
+
+mod absorb;
+mod allocations;
+mod bytes;
+mod recall;
+mod resume;
