@@ -8,6 +8,7 @@ pub mod engine;
 pub mod fake;
 pub mod ort;
 pub mod probe;
+pub mod profile;
 pub mod rope;
 mod window;
 

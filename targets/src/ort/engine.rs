@@ -11,6 +11,7 @@ use lcedge_memory::{KvBuf, KvView};
 use lcedge_models::Card;
 use ort::session::{RunOptions, Session};
 
+use super::abilities::{self, AbilityError};
 use super::bind::BoundWindow;
 use super::provider::{self, Cpu, Cuda, Provider};
 use super::runtime::{Runtime, RuntimeError};
@@ -77,6 +78,9 @@ pub enum LoadError {
     /// The library does not start.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// The library lacks something that the graph needs.
+    #[error(transparent)]
+    Ability(#[from] AbilityError),
     /// The device asked for is not there.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -172,6 +176,7 @@ impl OrtEngine {
         card: Card,
         options: &EngineOptions,
     ) -> Result<Self, LoadError> {
+        abilities::check(runtime.version(), card.weights)?;
         let there = provider::available(&runtime.library().path, Path::new("/"));
         let choice = choose::choose(options.device, &there)?;
         let provider: Box<dyn Provider> = match choice.device {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::dynamic;
 
-/// The oldest version that can be used: the version of the C interface asked for.
-pub const OLDEST: OrtVersion = OrtVersion { major: 1, minor: ort::MINOR_VERSION, patch: 0 };
+/// The oldest version that runs any of our graphs; it has the C interface that is asked for (1.17).
+pub const OLDEST: OrtVersion = super::abilities::ATTENTION.since;
 
 /// A version of ONNX Runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

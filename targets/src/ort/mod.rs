@@ -1,9 +1,10 @@
 //! ONNX Runtime: found or fetched, loaded, and run.
 
+pub mod abilities;
 mod bind;
 mod dynamic;
 mod engine;
-mod fetch;
+pub mod fetch;
 mod library;
 pub mod provider;
 mod runtime;
@@ -11,5 +12,6 @@ mod session;
 mod tensor;
 
 pub use engine::{EngineOptions, LoadError, OrtEngine, Packing};
+pub use fetch::{FetchLibraryError, fetch_library};
 pub use library::{LibraryError, OLDEST, OrtLibrary, OrtVersion, Search, Tried};
 pub use runtime::{Runtime, RuntimeError};

@@ -11,13 +11,10 @@ use std::path::{Path, PathBuf};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::library::OrtVersion;
+use super::abilities;
 use super::provider::Provider;
 use super::runtime::Runtime;
 use crate::probe;
-
-/// The first version that saves packed matrices.
-const PACKS_SINCE: OrtVersion = OrtVersion { major: 1, minor: 21, patch: 0 };
 
 const GRAPH: &str = "model.onnx";
 const DATA: &str = "weights.bin";
@@ -74,7 +71,7 @@ fn builder(
 /// Where the packed form of a graph lies under `cache`: named after the library, the processor and
 /// the model. `None` where the library cannot save it.
 pub(super) fn packed_folder(runtime: &Runtime, cache: &Path, fingerprint: &str) -> Option<PathBuf> {
-    if runtime.version() < PACKS_SINCE {
+    if runtime.version() < abilities::SAVES_PACKED.since {
         return None;
     }
     let mut hash = blake3::Hasher::new();
