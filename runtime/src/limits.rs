@@ -66,6 +66,12 @@ pub const PIECE_BYTES: usize = 4 * 1024;
 /// A piece is cut at any character beyond this size.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 
+/// Blocks whose addresses the plan makes room for in RAM.
+pub const INDEX_BLOCKS: usize = 5_000;
+
+/// Attention sinks when a model does not say otherwise.
+pub const SINK_TOKENS_DEFAULT: usize = 4;
+
 /// Most citations of an answer.
 pub const CITATIONS_MAX: usize = 16;
 

@@ -27,6 +27,10 @@ pub struct Request {
     pub stale_blocks: usize,
     /// Slots for recalled blocks while a question is answered.
     pub ask_recall_tokens: usize,
+    /// Longest question with its chat turn.
+    pub question_tokens_max: usize,
+    /// Longest answer.
+    pub answer_tokens_max: usize,
     /// How keys and values are stored.
     pub kv: KvDtype,
     /// Threads of the engine.
@@ -77,6 +81,10 @@ pub struct Plan {
     pub stale_blocks: usize,
     /// Slots for recalled blocks while a question is answered.
     pub ask_recall_tokens: usize,
+    /// Longest question with its chat turn.
+    pub question_tokens_max: usize,
+    /// Longest answer.
+    pub answer_tokens_max: usize,
     /// Most recent tokens kept when a chunk starts.
     pub recent_tokens_max: usize,
     /// Most slots of the memory region.
@@ -208,7 +216,9 @@ impl Plan {
             return Err(PlanError::Recent { window: r.window_tokens, memory, recent, min });
         }
         let ask_memory = r.sink_tokens + r.condensed_tokens + r.ask_recall_tokens;
-        let ask = ask_memory + BLOCK_TOKENS + QUESTION_TOKENS_MAX + ANSWER_TOKENS_MAX;
+        bounds("the question", r.question_tokens_max, 1, QUESTION_TOKENS_MAX)?;
+        bounds("the answer", r.answer_tokens_max, 1, ANSWER_TOKENS_MAX)?;
+        let ask = ask_memory + BLOCK_TOKENS + r.question_tokens_max + r.answer_tokens_max;
         let tokens = (r.window_tokens + r.chunk_tokens).max(ask);
         if tokens > card.context {
             let (context, model) = (card.context, card.name.clone());
@@ -221,6 +231,8 @@ impl Plan {
             condensed_tokens: r.condensed_tokens,
             stale_blocks: r.stale_blocks,
             ask_recall_tokens: r.ask_recall_tokens,
+            question_tokens_max: r.question_tokens_max,
+            answer_tokens_max: r.answer_tokens_max,
             recent_tokens_max: recent,
             memory_tokens_max: memory.max(ask_memory),
             capacity_tokens: tokens,
@@ -312,6 +324,8 @@ mod tests {
             condensed_tokens: 0,
             stale_blocks: 2,
             ask_recall_tokens: 256,
+            question_tokens_max: 256,
+            answer_tokens_max: 256,
             kv: KvDtype::Int8,
             threads: 1,
             ram_bytes_max: None,

@@ -80,6 +80,15 @@ impl Window {
         self.engine.as_ref()
     }
 
+    /// The engine back, its window emptied.
+    ///
+    /// # Errors
+    /// Whatever the engine refuses.
+    pub fn into_engine(mut self) -> Result<Box<dyn Engine>, SlotError> {
+        self.engine.set_len(0)?;
+        Ok(self.engine)
+    }
+
     /// The sizes it was made with.
     #[must_use]
     pub const fn sizes(&self) -> WindowSizes {

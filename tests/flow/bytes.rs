@@ -97,6 +97,8 @@ impl World {
             condensed_tokens: if self.config.memory.condenses() { 48 } else { 0 },
             stale_blocks: self.stale,
             ask_recall_tokens: 256,
+            question_tokens_max: 256,
+            answer_tokens_max: 64,
             kv: self.kv,
             threads: 1,
             ram_bytes_max: None,

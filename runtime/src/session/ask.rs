@@ -11,9 +11,7 @@ use crate::cite::{Citation, Line, LineWeights, Support, cite, support};
 use crate::confidence::{Signals, confidence, is_telling};
 use crate::config::RecallMode;
 use crate::error::AskError;
-use crate::limits::{
-    ANSWER_TOKENS_DEFAULT, ANSWER_TOKENS_MAX, CITATIONS_DEFAULT, QUESTION_TOKENS_MAX,
-};
+use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
 use crate::rank::FoundBy;
 use crate::sample::{Choice, Sampler, Sampling};
 use crate::text::Turn;
@@ -137,8 +135,9 @@ impl Session {
             return Err(AskError::Empty);
         }
         let turn = self.codec.turn(question.text.trim())?;
-        if turn.ids.len() > QUESTION_TOKENS_MAX {
-            return Err(AskError::Long { tokens: turn.ids.len(), max: QUESTION_TOKENS_MAX });
+        let max = self.plan.question_tokens_max;
+        if turn.ids.len() > max {
+            return Err(AskError::Long { tokens: turn.ids.len(), max });
         }
         self.drain(false)?;
         self.flush()?;
@@ -171,7 +170,7 @@ impl Session {
             self.lay_memory(&[], 0)?;
             return Ok(());
         }
-        let need = asked.turn.ids.len() + answer_max(asked.question);
+        let need = asked.turn.ids.len() + self.answer_max(asked.question);
         let over = need.saturating_sub(self.window.room());
         Ok(self.drop_oldest(over.min(self.window.recent()))?)
     }
@@ -252,7 +251,7 @@ impl Session {
         let mut next = [0u32];
         let mut in_window = placed.text_tokens;
         let mut stepped = 0;
-        while ids.len() < answer_max(question) {
+        while ids.len() < self.answer_max(question) {
             let last = [u32::try_from(input.len() - 1).unwrap_or(0)];
             let wanted = Wanted { logit_rows: &last, ..Wanted::default() };
             self.window.step(input, wanted, &mut self.out)?;
@@ -272,6 +271,10 @@ impl Session {
         let text = self.codec.decode(&ids).trim().to_owned();
         let telling_logprob = self.telling_logprob(&chosen, &question.text);
         Ok(Said { placed, text, telling_logprob, tokens: ids.len() })
+    }
+
+    fn answer_max(&self, question: &Question) -> usize {
+        question.answer_tokens_max.clamp(1, self.plan.answer_tokens_max)
     }
 
     /// Mean log-probability of the answer's tokens that tell something, the question's own words
@@ -380,10 +383,6 @@ impl Session {
         }
         best
     }
-}
-
-fn answer_max(question: &Question) -> usize {
-    question.answer_tokens_max.clamp(1, ANSWER_TOKENS_MAX)
 }
 
 /// Whether the model itself says that it does not know.

@@ -1,0 +1,111 @@
+//! The codec of a real model: its tokenizer, its chat template, its sinks.
+
+use lcedge_models::{Card, ChatTemplate, Message, Tokenizer};
+
+use crate::text::{Codec, CodecError, Encoded, Turn};
+
+/// Stands for the question while the template is taken apart.
+const PLACE: &str = "\u{1}question\u{1}";
+
+/// Tokenizer, template and sinks of one model.
+pub struct ModelCodec {
+    tokenizer: Tokenizer,
+    before: Vec<u32>,
+    after: Vec<u32>,
+    sinks: Vec<u32>,
+    eos: Vec<u32>,
+}
+
+fn failed(e: impl std::fmt::Display) -> CodecError {
+    CodecError(e.to_string())
+}
+
+impl ModelCodec {
+    /// Takes the template apart once: what stands before and after a user's words when the turn
+    /// follows other text. No system message stands between memory and question: on small models
+    /// it costs half of the right answers.
+    ///
+    /// # Errors
+    /// [`CodecError`] with the tokenizer's or the template's own words.
+    pub fn new(
+        tokenizer: Tokenizer,
+        template: Option<&ChatTemplate>,
+        card: &Card,
+        sink_tokens: usize,
+    ) -> Result<Self, CodecError> {
+        let (before, after) = match template {
+            Some(t) => turn_parts(t)?,
+            None => ("\n".to_owned(), "\n".to_owned()),
+        };
+        let before = tokenizer.encode_template(&format!("\n{before}")).map_err(failed)?;
+        let after = tokenizer.encode_template(&after).map_err(failed)?;
+        let sinks = sinks(&tokenizer, card, sink_tokens)?;
+        Ok(Self { tokenizer, before, after, sinks, eos: card.eos.clone() })
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub const fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
+/// What the template puts before and after a user's message and up to the answer, the system
+/// message left out.
+fn turn_parts(template: &ChatTemplate) -> Result<(String, String), CodecError> {
+    let system = Message::new("system", "s");
+    let user = Message::new("user", PLACE);
+    let alone = template.render(std::slice::from_ref(&system), false).unwrap_or_default();
+    let whole = template.render(&[system, user.clone()], true);
+    let whole = match whole {
+        Ok(text) if !alone.is_empty() && text.starts_with(&alone) => text[alone.len()..].to_owned(),
+        // A template without system messages.
+        _ => template.render(&[user], true).map_err(failed)?,
+    };
+    let (before, after) = whole.split_once(PLACE).ok_or_else(|| {
+        CodecError("the chat template does not give the user's words back".to_owned())
+    })?;
+    Ok((before.to_owned(), after.to_owned()))
+}
+
+/// A document's start and line ends: what a model has seen before anything.
+fn sinks(tokenizer: &Tokenizer, card: &Card, n: usize) -> Result<Vec<u32>, CodecError> {
+    let start = tokenizer.token_id("<|endoftext|>").or(card.bos).or(card.eos.first().copied());
+    let line = tokenizer.encode("\n").map_err(failed)?;
+    let line = line.last().copied().or(start).unwrap_or(0);
+    Ok(start.into_iter().chain(std::iter::repeat(line)).take(n).collect())
+}
+
+impl Codec for ModelCodec {
+    fn encode(&self, text: &[u8]) -> Result<Encoded, CodecError> {
+        let e = self.tokenizer.encode_spans(text).map_err(failed)?;
+        Ok(Encoded {
+            ids: e.ids,
+            ends: e.byte_ends,
+            dropped_bytes: e.dropped_bytes,
+            invalid_utf8: e.invalid_utf8,
+        })
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids)
+    }
+
+    fn turn(&self, question: &str) -> Result<Turn, CodecError> {
+        let words = self.tokenizer.encode(question).map_err(failed)?;
+        let start = self.before.len();
+        let end = start + words.len();
+        let mut ids = self.before.clone();
+        ids.extend(words);
+        ids.extend(&self.after);
+        Ok(Turn { ids, question: start..end })
+    }
+
+    fn sinks(&self) -> &[u32] {
+        &self.sinks
+    }
+
+    fn ends_answer(&self, id: u32) -> bool {
+        self.eos.contains(&id) || self.tokenizer.is_special(id)
+    }
+}

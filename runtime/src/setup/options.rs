@@ -1,0 +1,114 @@
+//! What a session is opened with.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lcedge_memory::KvDtype;
+use lcedge_models::WeightKind;
+
+use crate::config::{MemoryMode, RecallMode};
+use crate::limits::{
+    ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BLOCK_TOKENS, CHUNK_TOKENS_DEFAULT,
+    CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX, STALE_BLOCKS_DEFAULT,
+    WINDOW_TOKENS_DEFAULT,
+};
+use crate::plan::Request;
+
+/// What a session is opened with. Sizes are tokens unless the name says otherwise.
+#[derive(Clone, Debug)]
+pub struct SetupOptions {
+    /// Name, folder or file of the model.
+    pub model: String,
+    /// Folder of the store; `None` keeps nothing on disk.
+    pub store: Option<PathBuf>,
+    /// `auto`, `cpu`, `cuda` or `tensorrt`.
+    pub device: String,
+    /// How weights are stored; `None` chooses by RAM.
+    pub weights: Option<WeightKind>,
+    /// Threads of the engine; `None` takes the machine's cores.
+    pub threads: Option<usize>,
+    /// Exact tokens in attention when a chunk starts; `None` takes the default, or less for a
+    /// model that was trained on less.
+    pub window: Option<usize>,
+    /// Tokens of one decoder call; `None` as for the window.
+    pub chunk: Option<usize>,
+    /// Hard limit of RAM, bytes.
+    pub ram_bytes: Option<u64>,
+    /// Hard limit of the store, bytes.
+    pub disk_bytes: Option<u64>,
+    /// Never use the network.
+    pub offline: bool,
+    /// Tiers.
+    pub memory: MemoryMode,
+    /// What questions recall.
+    pub recall: RecallMode,
+    /// Whether surprise is measured.
+    pub surprise: bool,
+    /// How keys and values are stored.
+    pub kv: KvDtype,
+    /// Blocks recalled while absorbing; 0 is off.
+    pub stale_blocks: usize,
+    /// Folder for prepared models and the library; `None` is the per-user one.
+    pub cache: Option<PathBuf>,
+    /// ONNX Runtime's library, where it was named.
+    pub ort: Option<PathBuf>,
+    /// Reads the environment: for per-user folders, pip, and the library's usual variables.
+    pub variable: fn(&str) -> Option<OsString>,
+    /// An answer below this confidence is "not found"; `None` takes the calibrated threshold.
+    pub confidence_min: Option<f32>,
+}
+
+impl Default for SetupOptions {
+    fn default() -> Self {
+        Self {
+            model: lcedge_models::zoo::DEFAULT.to_owned(),
+            store: None,
+            device: "auto".to_owned(),
+            weights: None,
+            threads: None,
+            window: None,
+            chunk: None,
+            ram_bytes: None,
+            disk_bytes: None,
+            offline: false,
+            memory: MemoryMode::Full,
+            recall: RecallMode::Kv,
+            surprise: true,
+            kv: KvDtype::Int8,
+            stale_blocks: STALE_BLOCKS_DEFAULT,
+            cache: None,
+            ort: None,
+            variable: |_| None,
+            confidence_min: None,
+        }
+    }
+}
+
+impl SetupOptions {
+    /// The sizes asked for, or those that a model of `context` positions has by default.
+    #[must_use]
+    pub fn request(&self, context: usize, sink_tokens: usize, threads: usize) -> Request {
+        let question = QUESTION_TOKENS_MAX.min(context / 8).max(1);
+        let answer = ANSWER_TOKENS_MAX.min(context / 8).max(1);
+        let rest = sink_tokens + BLOCK_TOKENS + question + answer;
+        let window = self.window.unwrap_or(WINDOW_TOKENS_DEFAULT.min(context * 5 / 8));
+        let stale = self.stale_blocks.min(window / (4 * BLOCK_TOKENS));
+        let condenses = self.memory.condenses();
+        let condensed = if condenses { CONDENSED_TOKENS_DEFAULT.min(window / 8) } else { 0 };
+        Request {
+            window_tokens: window,
+            chunk_tokens: self.chunk.unwrap_or(CHUNK_TOKENS_DEFAULT.min(context / 4)).max(1),
+            sink_tokens,
+            condensed_tokens: condensed,
+            stale_blocks: if self.memory.recalls() { stale } else { 0 },
+            ask_recall_tokens: ASK_RECALL_TOKENS_DEFAULT
+                .min(context.saturating_sub(rest + condensed)),
+            question_tokens_max: question,
+            answer_tokens_max: answer,
+            kv: self.kv,
+            threads,
+            ram_bytes_max: self.ram_bytes,
+            index_blocks: INDEX_BLOCKS,
+        }
+    }
+}
