@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_models::Card;
+use lcedge_models::{Card, Prepared};
 use ort::session::{RunOptions, Session};
 
 use super::abilities::{self, AbilityError};
@@ -221,6 +221,28 @@ impl OrtEngine {
             reason: choice.reason,
             packed,
         })
+    }
+
+    /// Loads a prepared model.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load(
+        runtime: &Runtime,
+        prepared: &Prepared,
+        options: &EngineOptions,
+    ) -> Result<Self, LoadError> {
+        Self::open(runtime, &prepared.graph, prepared.card.clone(), options)
+    }
+
+    /// The key of a slot as attention sees it, `[head_dim]`, rotated to its position.
+    ///
+    /// # Panics
+    /// When there is no such layer, key/value head or slot.
+    #[must_use]
+    pub fn rotated_key(&self, layer: usize, kv_head: usize, slot: usize) -> &[f32] {
+        let keys = self.bound.window().head(Plane::Rotated, layer, kv_head, slot + 1);
+        &keys[slot * self.card.head_dim..]
     }
 
     /// Where the packed matrices lie, or why they are not kept; `None` when that was not asked for.

@@ -1,0 +1,59 @@
+//! Packed matrices kept on disk give the same results, and are never half there.
+
+use lcedge_models::WeightKind;
+use lcedge_targets::contract::{absorb, assert_close};
+use lcedge_targets::ort::{OrtEngine, Packing};
+
+use crate::common::{Small, options, prepared, runtime};
+
+#[test]
+fn packed_graphs_give_the_same_results() {
+    let tokens: Vec<u32> = (0..60).map(|i| i * 37 % 128).collect();
+    for small in [Small::Stories, Small::Random] {
+        for kind in [WeightKind::F32, WeightKind::F16, WeightKind::Int8, WeightKind::Int4] {
+            let prepared = prepared(small, kind);
+            let folder = tempfile::tempdir().unwrap();
+            let mut options = options(64);
+            let mut plain = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+            assert!(plain.packed().is_none());
+            let want = absorb(&mut plain, &tokens, 0, 20);
+            options.packing = Packing::Under(folder.path().to_path_buf());
+            for again in [false, true] {
+                let mut packed = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+                let place = packed.packed().unwrap().unwrap().to_path_buf();
+                assert!(place.starts_with(folder.path()) && place.is_dir());
+                let got = absorb(&mut packed, &tokens, 0, 20);
+                let what = format!("logits of {} {kind:?}, loaded again: {again}", small.name());
+                assert_close(&what, &got.logits, &want.logits, 1e-5);
+            }
+            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert_eq!(left.len(), 1, "nothing but the packed folder is left: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_and_the_model_runs() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut options = options(64);
+    options.packing = Packing::Under(file.path().join("inside a file"));
+    let prepared = prepared(Small::Stories, WeightKind::F32);
+    let mut engine = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+    let why = engine.packed().unwrap().unwrap_err().to_owned();
+    assert!(why.contains("inside a file"), "{why}");
+    absorb(&mut engine, &[1, 2, 3], 0, 3);
+}
+
+#[test]
+fn a_damaged_packed_graph_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(64);
+    options.packing = Packing::Under(folder.path().to_path_buf());
+    let prepared = prepared(Small::Stories, WeightKind::F32);
+    let engine = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+    let packed = engine.packed().unwrap().unwrap().to_path_buf();
+    drop(engine);
+    std::fs::write(packed.join("model.onnx"), b"not a graph").unwrap();
+    let error = OrtEngine::load(runtime(), &prepared, &options).unwrap_err().to_string();
+    assert!(error.contains(packed.to_str().unwrap()), "{error}");
+}
