@@ -63,11 +63,18 @@ pub struct SafeTensor {
     pub offset: u64,
 }
 
-/// All tensors of a folder.
+/// All tensors of a file or folder.
 #[derive(Debug)]
 pub struct Safetensors {
     pub(crate) files: Vec<RangeFile>,
     pub(crate) tensors: BTreeMap<String, SafeTensor>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// What the header of one file holds.
+struct Header {
+    tensors: Vec<(String, SafeTensor)>,
+    metadata: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -114,24 +121,73 @@ impl Safetensors {
     /// # Errors
     /// [`SafetensorsError`] when a file is missing, cannot be read or is not well formed.
     pub fn open(dir: &Path) -> Result<Self, SafetensorsError> {
-        let mut files = Vec::new();
-        let mut tensors = BTreeMap::new();
-        for path in weight_files(dir)? {
+        Self::of_files(weight_files(dir)?)
+    }
+
+    /// Reads the header of the file `path`.
+    ///
+    /// # Errors
+    /// [`SafetensorsError`] when it cannot be read or is not well formed.
+    pub fn open_file(path: &Path) -> Result<Self, SafetensorsError> {
+        Self::of_files(vec![path.to_path_buf()])
+    }
+
+    fn of_files(paths: Vec<PathBuf>) -> Result<Self, SafetensorsError> {
+        let mut all =
+            Self { files: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+        for path in paths {
             let file = RangeFile::open(&path)
                 .map_err(|source| SafetensorsError::Io { path: path.clone(), source })?;
-            for (name, tensor) in header(&file, files.len())? {
-                if tensors.insert(name.clone(), tensor).is_some() {
+            let header = header(&file, all.files.len())?;
+            for (name, tensor) in header.tensors {
+                if all.tensors.insert(name.clone(), tensor).is_some() {
                     let found = format!("tensor {name:?} is in two files");
                     return Err(SafetensorsError::Malformed { path, found });
                 }
             }
-            files.push(file);
+            all.metadata.extend(header.metadata);
+            all.files.push(file);
         }
-        Ok(Self { files, tensors })
+        Ok(all)
+    }
+
+    /// Names of all tensors, ascending.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The text under `key` in the metadata of a header.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Shape and values of the tensor `name`, row-major.
+    ///
+    /// # Errors
+    /// [`SafetensorsError`] when there is no such tensor, it is not of floats, or cannot be read.
+    pub fn dense(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), SafetensorsError> {
+        let first = self.files.first().map(|f| f.path().to_path_buf()).unwrap_or_default();
+        let refused = |found: String| SafetensorsError::Malformed { path: first.clone(), found };
+        let tensor =
+            self.tensors.get(name).ok_or_else(|| refused(format!("no tensor {name:?}")))?;
+        let encoding = match &tensor.encoding {
+            Ok(encoding) => *encoding,
+            Err(kind) => return Err(refused(format!("tensor {name:?} is of {kind}"))),
+        };
+        let file = &self.files[tensor.file];
+        let values: usize = tensor.shape.iter().product();
+        let end = tensor.offset + (values * encoding.block_bytes()) as u64;
+        let bytes = file
+            .read_range(tensor.offset..end)
+            .map_err(|source| SafetensorsError::Io { path: file.path().to_path_buf(), source })?;
+        let mut out = Vec::new();
+        encoding.decode(&bytes, &mut out);
+        Ok((tensor.shape.clone(), out))
     }
 }
 
-fn header(file: &RangeFile, index: usize) -> Result<Vec<(String, SafeTensor)>, SafetensorsError> {
+fn header(file: &RangeFile, index: usize) -> Result<Header, SafetensorsError> {
     let path = || file.path().to_path_buf();
     let io = |source| SafetensorsError::Io { path: path(), source };
     let malformed = |found| SafetensorsError::Malformed { path: path(), found };
@@ -146,13 +202,14 @@ fn header(file: &RangeFile, index: usize) -> Result<Vec<(String, SafeTensor)>, S
     let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&text)
         .map_err(|source| SafetensorsError::Json { path: path(), source })?;
     let data = 8 + len;
-    let mut out = Vec::new();
+    let json = |source| SafetensorsError::Json { path: path(), source };
+    let mut out = Header { tensors: Vec::new(), metadata: BTreeMap::new() };
     for (name, value) in entries {
         if name == "__metadata__" {
+            out.metadata = serde_json::from_value(value).map_err(json)?;
             continue;
         }
-        let entry: Entry = serde_json::from_value(value)
-            .map_err(|source| SafetensorsError::Json { path: path(), source })?;
+        let entry: Entry = serde_json::from_value(value).map_err(json)?;
         let (begin, end) = entry.data_offsets;
         if begin > end || end > file.len() - data {
             return Err(malformed(format!("tensor {name:?} at {begin}..{end} of the data")));
@@ -173,7 +230,7 @@ fn header(file: &RangeFile, index: usize) -> Result<Vec<(String, SafeTensor)>, S
             }
         }
         let offset = data + begin;
-        out.push((name, SafeTensor { shape: entry.shape, encoding, file: index, offset }));
+        out.tensors.push((name, SafeTensor { shape: entry.shape, encoding, file: index, offset }));
     }
     Ok(out)
 }

@@ -85,7 +85,6 @@ impl ChatTemplate {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that minijinja calls")]
 fn refuse(message: String) -> Result<String, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }

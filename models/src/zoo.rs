@@ -75,8 +75,11 @@ pub const DEFAULT: &str = "smollm2-135m";
 const DESCRIPTIONS: [&str; 2] =
     [include_str!("../zoo/smollm2-135m/model.toml"), include_str!("../zoo/stories260k/model.toml")];
 
+/// Name and content of a file that is part of the program.
+type BundledFile = (&'static str, &'static [u8]);
+
 /// Files of the models that are part of the program.
-const BUNDLED: [(&str, &[(&str, &[u8])]); 1] = [(
+const BUNDLED: [(&str, &[BundledFile]); 1] = [(
     "stories260k",
     &[
         ("config.json", include_bytes!("../zoo/stories260k/config.json")),
@@ -102,7 +105,7 @@ pub fn find(name: &str) -> Option<ZooModel> {
 }
 
 /// Name and content of each file of a model that is part of the program.
-pub(crate) fn bundled(name: &str) -> &'static [(&'static str, &'static [u8])] {
+pub(crate) fn bundled(name: &str) -> &'static [BundledFile] {
     BUNDLED.iter().find(|(n, _)| *n == name).map_or(&[], |(_, files)| files)
 }
 

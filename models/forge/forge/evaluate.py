@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
 import random
 from collections import defaultdict
 from dataclasses import dataclass
@@ -83,7 +85,9 @@ def columns(text_dir: Path, words: dict, tokenizer, seed: int) -> dict[str, tupl
 
     def composer(texts, wordings, number):
         weights = {n: trained.get(n, 1.0) for n in texts}
-        return Composer(texts, words, tokenizer, seed + number, FACT_SIZES, wordings, weights)
+        made = Composer(texts, words, tokenizer, seed + number, FACT_SIZES, wordings, weights)
+        made.text_items = 12
+        return made
 
     logs = {n: t for n, t in held.items() if n in log}
     out = {
@@ -96,14 +100,34 @@ def columns(text_dir: Path, words: dict, tokenizer, seed: int) -> dict[str, tupl
     return out
 
 
+_JOB: tuple = ()
+
+
+def _make_part(part: tuple[int, list[int]]) -> list[Context]:
+    composer, special = _JOB
+    composer.reseed(part[0])
+    make = (lambda: special(composer.g)) if callable(special) else None
+    return [composer.context(n, item=make) for n in part[1]]
+
+
+def make_contexts(composer: Composer, counts: list[int], special, workers: int = 0) -> list[Context]:
+    """Contexts with so many facts each, made by forked workers (0: as many as there are cores)."""
+    global _JOB
+    _JOB = (composer, special)
+    seed, size = composer.r.randrange(1 << 30), 8
+    parts = [(seed + i, counts[i : i + size]) for i in range(0, len(counts), size)]
+    workers = workers or min(14, os.cpu_count() or 1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        made = pool.map(_make_part, parts, chunksize=1)
+    return [c for part in made for c in part]
+
+
 def _cases(composer: Composer, special, count: int):
     """Contexts with branches about facts that have left the window, and absent ones."""
     end = composer.sizes.rows - composer.branch_rows
     first = (end - 512) // BLOCK * BLOCK
-    make = (lambda: special(composer.g)) if callable(special) else None
-    contexts = []
-    while len(contexts) < count:
-        contexts.append(composer.context(7, item=make))
+    contexts = make_contexts(composer, [1 if special == "fields" else 7] * count, special)
     cases = []
     for i, this in enumerate(contexts):
         other = contexts[(i + 1) % count]
@@ -272,14 +296,12 @@ def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int
     out: dict = {}
     for column in ("trained", "kept back", "needle", "log fields, kept kind"):
         composer, special = columns_[column]
-        make = (lambda c=composer, s=special: s(c.g)) if callable(special) else None
         end = composer.sizes.rows - composer.branch_rows
         per = end // BLOCK
         count = blocks // per
-        cases = []
-        for _ in range(count):
-            busy = len(cases) < asked // 4 + 1
-            cases.append(composer.context((6 if busy else 1) if special != "fields" else 0, item=make))
+        busy = asked // 4 + 1
+        facts_of = [(6 if i < busy else 1) if special != "fields" else 0 for i in range(count)]
+        cases = make_contexts(composer, facts_of, special)
         samples, queries = [], []
         for i, this in enumerate(cases):
             other = (i - 1) % count  # questions are asked at the end of an unrelated context
@@ -332,7 +354,7 @@ def _field_items(composer: Composer, lines: list[str]):
     encoded = composer.tokenizer.encode("".join(lines), add_special_tokens=False)
     ends = np.array([b for _, b in encoded.offsets])
     starts = np.cumsum([0] + [len(x) for x in lines])
-    return composer._text_items(lines, True, set(), ends, starts)
+    return composer.text_questions(lines, True, set(), ends, starts)
 
 
 @torch.no_grad()

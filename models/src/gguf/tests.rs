@@ -45,7 +45,7 @@ fn small() -> Vec<u8> {
     w.u64(256);
     w.u32(12);
     w.u64(64);
-    while w.0.len() % 32 != 0 {
+    while !w.0.len().is_multiple_of(32) {
         w.0.push(0);
     }
     w.0.extend([0; 64 + 144]);

@@ -126,15 +126,16 @@ impl Tokenizer {
     }
 
     /// Where to cut `bytes` so that the first piece has at most `max` bytes and tokenizing the
-    /// pieces gives the tokens of the whole, where such a place exists: before a line that does
-    /// not begin with space, else before a single space between words, else between characters.
+    /// pieces gives the tokens of the whole, where such a place exists: behind a line's end with
+    /// no other white space beside it, else before a single space between words, else between
+    /// characters.
     #[must_use]
     pub fn cut(&self, bytes: &[u8], max: usize) -> usize {
         if bytes.len() <= max {
             return bytes.len();
         }
         let graphic = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_graphic);
-        let line = |at: usize| bytes[at - 1] == b'\n' && graphic(at);
+        let line = |at: usize| at > 1 && graphic(at - 2) && bytes[at - 1] == b'\n' && graphic(at);
         let word = |at: usize| bytes[at] == b' ' && graphic(at - 1) && graphic(at + 1);
         let places = || (1..=max).rev();
         places()

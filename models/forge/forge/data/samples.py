@@ -139,13 +139,18 @@ class Composer:
         self.log = {s.name for s in corpus.SOURCES if s.log}
         self.chats, self.loss_rows, self.questions = chats or [], loss_rows, questions
         self.np = np.random.default_rng(seed)
-        self.branch_rows, self.scale = branch_rows, scale
+        self.branch_rows, self.scale, self.text_items = branch_rows, scale, 6
 
     def encode(self, text: str) -> list[int]:
         """Token ids, no special tokens added."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     # ---- contexts
+
+    def reseed(self, seed: int) -> None:
+        """Starts the same composer at another seed."""
+        self.r.seed(seed)
+        self.np = np.random.default_rng(seed)
 
     def context(self, facts: int | None = None, rows: int | None = None, item=None) -> Context:
         """A context of `rows` tokens with `facts` items put in (drawn at random when None)."""
@@ -172,7 +177,7 @@ class Composer:
             asked.append(Asked(item_, spans))
         taken = {i for _, where in placed for i in where}
         if facts:
-            asked += self._text_items(lines, log, taken, ends, starts)
+            asked += self.text_questions(lines, log, taken, ends, starts)
         return Context(np.array(ids[:rows]), asked, text)
 
     @staticmethod
@@ -203,12 +208,12 @@ class Composer:
         lines[:] = out
         return list(zip(items, where))
 
-    def _text_items(self, lines, log, taken, ends, starts) -> list[Asked]:
+    def text_questions(self, lines, log, taken, ends, starts) -> list[Asked]:
         questions = Questions(self.g, lines, log)
         found = []
-        picks = self.r.sample(range(len(lines)), min(len(lines), 24))
+        picks = self.r.sample(range(len(lines)), min(len(lines), 4 * self.text_items))
         for i in picks:
-            if i in taken or len(found) >= 6:
+            if i in taken or len(found) >= self.text_items:
                 continue
             item = questions.make(i)
             if item:
@@ -273,7 +278,10 @@ class Composer:
         if absent and (len(gone) < len(asked.blocks()) or item.kind in ("update", "several", "copy", "reply", "cloze")):
             return None  # partly visible, or the same words may stand elsewhere
         chat = "plain" if r.random() < 0.08 else "memory"
-        branch = self.branch(item.question, ABSENT if absent else answer, 2.0 if absent else item.weight, chat)
+        weight = 2.0 if absent else item.weight
+        if gone and not recalled and max(ratios[b] for b in gone) > 8:
+            weight = max(1.0, weight / 2)  # hardly to be read: do not teach guessing
+        branch = self.branch(item.question, ABSENT if absent else answer, weight, chat)
         branch.recalled, branch.kind, branch.absent = recalled, item.kind, absent
         return branch
 
