@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use lcedge_models::onnx::{BuildOptions, build};
 use lcedge_models::{
-    ModelSource, PrepareOptions, Prepared, WeightKind, Weights, default_cache_dir, prepare,
+    Card, ModelSource, PrepareOptions, Prepared, WeightKind, Weights, default_cache_dir, prepare,
 };
 use lcedge_targets::ort::{EngineOptions, OrtEngine, Runtime, Search};
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 /// The library that the program would use.
-pub fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let data = default_cache_dir(variable);
@@ -33,7 +34,7 @@ pub fn runtime() -> &'static Runtime {
 
 /// A small model: what it is asked for by, and the weights it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Small {
+pub(crate) enum Small {
     /// 260K parameters, trained on stories; 5 layers, 8 heads over 4, 512 tokens.
     Stories,
     /// Random weights; 2 layers, 8 heads over 2, an untied head.
@@ -41,43 +42,89 @@ pub enum Small {
 }
 
 impl Small {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stories => "stories260k",
             Self::Random => "random-llama",
         }
     }
-
-    fn source(self) -> ModelSource {
-        match self {
-            Self::Stories => ModelSource::resolve("stories260k").unwrap(),
-            Self::Random => ModelSource::resolve(data("random-llama").to_str().unwrap()).unwrap(),
-        }
-    }
 }
 
 /// A file of the committed test data.
-pub fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data").join(name)
 }
 
-/// A small model with all its queries, prepared in a folder that lives as long as the tests run.
-pub fn prepared(small: Small, weights: WeightKind) -> Prepared {
+/// A graph and its card.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) graph: PathBuf,
+    pub(crate) card: Card,
+}
+
+/// A folder that lives as long as the tests run.
+fn cache() -> &'static Path {
     static CACHE: OnceLock<TempDir> = OnceLock::new();
-    let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
-    let mut options = PrepareOptions::offline(weights, cache.path());
-    options.query_layers = Some(if small == Small::Stories { vec![0, 2, 4] } else { vec![0, 1] });
+    CACHE.get_or_init(|| tempfile::tempdir().unwrap()).path()
+}
+
+/// The stories model, prepared as the program does, with the queries of three layers.
+pub(crate) fn stories(weights: WeightKind) -> Prepared {
+    let mut options = PrepareOptions::offline(weights, cache());
+    options.query_layers = Some(vec![0, 2, 4]);
     options.retrieval_heads = Some(Vec::new());
-    prepare(&small.source(), &options, &mut |_| {}).unwrap()
+    prepare(&ModelSource::resolve("stories260k").unwrap(), &options, &mut |_| {}).unwrap()
+}
+
+/// The random model, which has no tokenizer: only its graph is built, in tiles of 50 tokens.
+fn random(kind: WeightKind) -> Model {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _one = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let weights = weights(Small::Random);
+    let (d, query_layers) = (weights.decoder(), vec![0, 1]);
+    let card = Card {
+        name: format!("random-{kind:?}"),
+        positions: 4096,
+        rope_theta: d.rope_theta,
+        rms_eps: d.rms_eps,
+        tied_head: d.tied_head,
+        weights: kind,
+        query_layers: query_layers.clone(),
+        ..Card::for_test(d.layers, d.hidden, d.ffn, d.heads, d.kv_heads, d.head_dim, d.vocab)
+    };
+    let dir = cache().join(&card.name);
+    if !dir.is_dir() {
+        std::fs::create_dir_all(&dir).unwrap();
+        let positions = card.positions;
+        let options = BuildOptions {
+            weights: kind,
+            positions,
+            query_layers,
+            head_tile_rows: 50,
+            ..BuildOptions::default()
+        };
+        build(&weights, &options, &dir, &mut |_, _| {}).unwrap();
+    }
+    Model { graph: dir.join("model.onnx"), card }
+}
+
+pub(crate) fn model(small: Small, weights: WeightKind) -> Model {
+    match small {
+        Small::Stories => {
+            let prepared = stories(weights);
+            Model { graph: prepared.graph, card: prepared.card }
+        }
+        Small::Random => random(weights),
+    }
 }
 
 /// The weights that a small model comes from.
-pub fn weights(small: Small) -> Weights {
-    match small.source() {
-        ModelSource::Gguf(path) | ModelSource::Folder(path) => Weights::open(&path).unwrap(),
-        // Prepared from files that are part of the program, which preparing writes out.
-        ModelSource::Zoo(_) => {
-            let dir = prepared(small, WeightKind::F32).dir;
+pub(crate) fn weights(small: Small) -> Weights {
+    match small {
+        Small::Random => Weights::open(&data("random-llama")).unwrap(),
+        // Part of the program; preparing writes them out.
+        Small::Stories => {
+            let dir = stories(WeightKind::F32).dir;
             let files = dir.ancestors().nth(2).unwrap().join("files");
             let folder = std::fs::read_dir(files).unwrap().find_map(|entry| {
                 let path = entry.unwrap().path();
@@ -88,22 +135,26 @@ pub fn weights(small: Small) -> Weights {
     }
 }
 
-pub fn options(capacity: usize) -> EngineOptions {
+pub(crate) fn options(capacity: usize) -> EngineOptions {
     EngineOptions::new(capacity, 2)
 }
 
-pub fn engine(small: Small, weights: WeightKind, capacity: usize) -> OrtEngine {
-    OrtEngine::load(runtime(), &prepared(small, weights), &options(capacity)).unwrap()
+pub(crate) fn open(model: &Model, options: &EngineOptions) -> OrtEngine {
+    OrtEngine::open(runtime(), &model.graph, model.card.clone(), options).unwrap()
+}
+
+pub(crate) fn engine(small: Small, weights: WeightKind, capacity: usize) -> OrtEngine {
+    open(&model(small, weights), &options(capacity))
 }
 
 /// Arrays of a golden file, and the ids it was made from.
-pub struct Golden {
-    pub ids: Vec<u32>,
+pub(crate) struct Golden {
+    pub(crate) ids: Vec<u32>,
     arrays: BTreeMap<String, Vec<f32>>,
 }
 
 impl Golden {
-    pub fn of(small: Small) -> Self {
+    pub(crate) fn of(small: Small) -> Self {
         let bytes = std::fs::read(data(&format!("{}.golden.safetensors", small.name()))).unwrap();
         let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
         let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
@@ -121,13 +172,13 @@ impl Golden {
         Self { ids: serde_json::from_str(ids).unwrap(), arrays }
     }
 
-    pub fn get(&self, name: &str) -> &[f32] {
+    pub(crate) fn get(&self, name: &str) -> &[f32] {
         &self.arrays[name]
     }
 }
 
 /// Values `[layers, heads, tokens, d]` as the projections give them, `[layers, tokens, heads * d]`.
-pub fn by_token(values: &[f32], layers: usize, heads: usize, d: usize) -> Vec<f32> {
+pub(crate) fn by_token(values: &[f32], layers: usize, heads: usize, d: usize) -> Vec<f32> {
     let tokens = values.len() / (layers * heads * d);
     let mut out = Vec::with_capacity(values.len());
     for layer in 0..layers {

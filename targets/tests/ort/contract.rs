@@ -4,7 +4,7 @@ use lcedge_models::WeightKind;
 use lcedge_targets::contract::{self, Tolerance};
 use lcedge_targets::{Engine, FakeEngine};
 
-use crate::common::{Small, engine, prepared, weights};
+use crate::common::{Small, engine, model, weights};
 
 const CLOSE: Tolerance = Tolerance { chunks: 1e-3, moved: 1e-3 };
 
@@ -31,7 +31,7 @@ fn stories_in_int4_and_int8() {
 
 #[test]
 fn the_plain_engine_with_real_weights() {
-    let card = prepared(Small::Stories, WeightKind::F32).card;
+    let card = model(Small::Stories, WeightKind::F32).card;
     let weights = weights(Small::Stories);
     let make = || -> Box<dyn Engine> {
         Box::new(FakeEngine::from_weights(card.clone(), &weights, 400).unwrap())

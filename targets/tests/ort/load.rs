@@ -5,10 +5,10 @@ use lcedge_targets::Engine;
 use lcedge_targets::choose::{Device, DeviceAsk};
 use lcedge_targets::ort::{LoadError, OrtEngine, OrtLibrary, Runtime, RuntimeError};
 
-use crate::common::{Small, engine, options, prepared, runtime};
+use crate::common::{Small, engine, options, runtime, stories};
 
-fn copy_of(small: Small) -> (tempfile::TempDir, Prepared) {
-    let from = prepared(small, WeightKind::F32);
+fn copy_of_stories() -> (tempfile::TempDir, Prepared) {
+    let from = stories(WeightKind::F32);
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(&from.dir).unwrap().map(Result::unwrap) {
         if entry.path().is_file() {
@@ -34,7 +34,7 @@ fn a_gpu_that_is_asked_for_and_missing_is_an_error() {
     for device in [Device::Cuda, Device::TensorRt] {
         let mut options = options(64);
         options.device = DeviceAsk::Only(device);
-        let prepared = prepared(Small::Stories, WeightKind::F32);
+        let prepared = stories(WeightKind::F32);
         let error = OrtEngine::load(runtime(), &prepared, &options).unwrap_err();
         assert!(matches!(error, LoadError::Device(_)), "{error}");
         let text = error.to_string();
@@ -44,7 +44,7 @@ fn a_gpu_that_is_asked_for_and_missing_is_an_error() {
 
 #[test]
 fn missing_and_damaged_graphs_are_named() {
-    let (folder, prepared) = copy_of(Small::Stories);
+    let (folder, prepared) = copy_of_stories();
     let graph = folder.path().join("model.onnx");
     std::fs::write(&graph, b"not a graph").unwrap();
     let error = OrtEngine::load(runtime(), &prepared, &options(64)).unwrap_err().to_string();
@@ -57,7 +57,7 @@ fn missing_and_damaged_graphs_are_named() {
 
 #[test]
 fn a_graph_without_the_outputs_of_the_card_is_named() {
-    let (_folder, mut prepared) = copy_of(Small::Stories);
+    let (_folder, mut prepared) = copy_of_stories();
     prepared.card.query_layers = vec![0, 1];
     let error = OrtEngine::load(runtime(), &prepared, &options(64)).unwrap_err();
     assert!(

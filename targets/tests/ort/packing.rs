@@ -4,22 +4,22 @@ use lcedge_models::WeightKind;
 use lcedge_targets::contract::{absorb, assert_close};
 use lcedge_targets::ort::{OrtEngine, Packing};
 
-use crate::common::{Small, options, prepared, runtime};
+use crate::common::{Small, model, open, options, runtime, stories};
 
 #[test]
 fn packed_graphs_give_the_same_results() {
     let tokens: Vec<u32> = (0..60).map(|i| i * 37 % 128).collect();
     for small in [Small::Stories, Small::Random] {
         for kind in [WeightKind::F32, WeightKind::F16, WeightKind::Int8, WeightKind::Int4] {
-            let prepared = prepared(small, kind);
+            let model = model(small, kind);
             let folder = tempfile::tempdir().unwrap();
             let mut options = options(64);
-            let mut plain = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+            let mut plain = open(&model, &options);
             assert!(plain.packed().is_none());
             let want = absorb(&mut plain, &tokens, 0, 20);
             options.packing = Packing::Under(folder.path().to_path_buf());
             for again in [false, true] {
-                let mut packed = OrtEngine::load(runtime(), &prepared, &options).unwrap();
+                let mut packed = open(&model, &options);
                 let place = packed.packed().unwrap().unwrap().to_path_buf();
                 assert!(place.starts_with(folder.path()) && place.is_dir());
                 let got = absorb(&mut packed, &tokens, 0, 20);
@@ -37,7 +37,7 @@ fn a_folder_that_cannot_be_written_is_said_and_the_model_runs() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut options = options(64);
     options.packing = Packing::Under(file.path().join("inside a file"));
-    let prepared = prepared(Small::Stories, WeightKind::F32);
+    let prepared = stories(WeightKind::F32);
     let mut engine = OrtEngine::load(runtime(), &prepared, &options).unwrap();
     let why = engine.packed().unwrap().unwrap_err().to_owned();
     assert!(why.contains("inside a file"), "{why}");
@@ -49,7 +49,7 @@ fn a_damaged_packed_graph_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(64);
     options.packing = Packing::Under(folder.path().to_path_buf());
-    let prepared = prepared(Small::Stories, WeightKind::F32);
+    let prepared = stories(WeightKind::F32);
     let engine = OrtEngine::load(runtime(), &prepared, &options).unwrap();
     let packed = engine.packed().unwrap().unwrap().to_path_buf();
     drop(engine);
