@@ -14,7 +14,11 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::{
-    BlockId, SyncPolicy, error::CatalogueError, storage::{CataloguePlace, file}, sync::held, text::hex,
+    BlockId, SyncPolicy,
+    error::CatalogueError,
+    storage::{CataloguePlace, file},
+    sync::held,
+    text::hex,
 };
 
 /// Name of the file in the store's folder.
@@ -228,4 +232,33 @@ fn put_quarantined(tx: &Transaction<'_>, q: &Quarantined) -> Result<(), Catalogu
         tx.execute("DELETE FROM block_text WHERE rowid = ?1", [id])?;
     }
     Ok(())
+}
+
+impl Catalogue {
+    /// What is wrong within the catalogue, for people.
+    pub(crate) fn check(&self, deep: bool) -> Result<Vec<String>, CatalogueError> {
+        self.with(|conn| {
+            let mut problems = Vec::new();
+            let unindexed: i64 = conn.query_row(
+                "SELECT (SELECT count(*) FROM block WHERE id NOT IN
+                     (SELECT id FROM block_text_docsize))
+                 + (SELECT count(*) FROM block_text_docsize WHERE id NOT IN
+                     (SELECT id FROM block))",
+                [],
+                |r| r.get(0),
+            )?;
+            if unindexed != 0 {
+                problems.push(format!("text index and catalogue differ in {unindexed} blocks"));
+            }
+            let pragma = if deep { "PRAGMA integrity_check" } else { "PRAGMA quick_check" };
+            let mut statement = conn.prepare(pragma)?;
+            for line in statement.query_map([], |r| r.get::<_, String>(0))? {
+                let line = line?;
+                if line != "ok" {
+                    problems.push(format!("catalogue: {line}"));
+                }
+            }
+            Ok(problems)
+        })
+    }
 }

@@ -1,11 +1,16 @@
-//! The associative index: every block's address vectors in RAM, searched flat.
+//! The associative index: every block's address vectors in RAM.
 //!
-//! The search has two passes. The first scores all blocks with integers: the query's vectors are
-//! rounded to [`query::LEVELS`] steps each way, the block's are i8 already, so a dot product is a sum of
-//! small products that every kernel computes to the same bit. The second scores the best few again with
-//! the query in `f32`, so that the scores given are those of the definition and the order among the best is right. A
-//! component of a query vector is off by at most 1/126 of the vector's largest component in the first pass; what that
-//! can cost is measured by `examples/search.rs` and bounded by how many candidates the second pass sees.
+//! A search has up to three passes, each over fewer blocks than the one before:
+//!
+//! 1. *Sample* (large stores only): all blocks are scored with a spread-out sixth of each head's
+//!    query vectors. A block's score is a mean over query vectors, so this is an unbiased estimate of it. The best
+//!    fifth goes on. This is the one pass that can lose a block; [`Pass::Full`] leaves it out, and
+//!    `examples/search.rs` measures what it costs.
+//! 2. *Integers*: query vectors rounded to 63 steps each way, block vectors as they are, so that dot
+//!    products are exact sums that every kernel computes alike. A component is off by at most 1/126 of its vector's
+//!    largest.
+//! 3. *Exact*: the best few again with the query in `f32`, so that the scores given are those of the
+//!    definition and the order among the best is right.
 
 pub(crate) mod kernel;
 pub(crate) mod query;
@@ -25,42 +30,97 @@ const BLOCKS_PER_THREAD_MIN: usize = 512;
 /// Most threads of one search.
 const THREADS_MAX: usize = 8;
 
-/// Candidates that the second pass scores for `k` hits.
+/// Fewer blocks than this are all scored with all vectors.
+const SAMPLE_MIN: usize = 1024;
+/// The sampling pass uses one of so many query vectors (and at least eight).
+pub(crate) const SAMPLE_VECTORS: usize = 6;
+/// The sampling pass lets one of so many blocks through.
+const SAMPLE_KEEPS: usize = 5;
+
+/// Candidates that the last pass scores for `k` hits.
 pub(crate) const fn candidates(k: usize) -> usize {
-    k.saturating_mul(2).saturating_add(16)
+    k.saturating_add(8 + k / 2)
 }
 
-/// The `k` best blocks that `keep` lets through, best first, ties by id. The query was checked against the layout.
+/// Whether the sampling pass may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Where it pays.
+    Sampled,
+    /// Never: all blocks are scored with all vectors.
+    Full,
+}
+
+/// The `k` best blocks that `keep` lets through, best first, ties by id. The query was checked
+/// against the layout.
 pub(crate) fn search(
     snapshot: &Snapshot,
     query: &AddressQuery,
     k: usize,
-    kernel: Kernel,
+    (kernel, pass): (Kernel, Pass),
     keep: &(impl Fn(&Entry) -> bool + Sync),
 ) -> Vec<AddressHit> {
-    let prepared = PreparedQuery::new(query, snapshot.dim());
+    let dim = snapshot.dim();
+    let prepared = PreparedQuery::new(query, dim, 1);
     if k == 0 || prepared.is_empty() {
         return Vec::new();
     }
-    let chunks = snapshot.chunks();
-    let threads = threads_for(snapshot.len()).min(chunks.len().max(1));
+    let all = snapshot.chunks();
+    let score = |prepared: &PreparedQuery, entry: &Entry, scratch: &mut [i32]| {
+        entry.address.as_ref().map(|a| prepared.score(a, kernel, scratch))
+    };
     let wanted = candidates(k).min(snapshot.len());
-    let per_thread = chunks.len().div_ceil(threads).max(1);
-    let scan = |part: &[std::sync::Arc<crate::snapshot::Chunk>]| {
-        let mut top = Top::new(wanted);
-        let mut scratch = prepared.scratch();
-        for entry in part.iter().flat_map(|c| c.iter()) {
-            if let Some(address) = &entry.address
-                && keep(entry)
-            {
-                let score = prepared.score(address, kernel, &mut scratch);
-                top.offer(score, entry.info.id);
+    let chunks = |prepared: &PreparedQuery, wanted: usize| {
+        parallel(all, snapshot.len(), wanted, |part, top| {
+            let mut scratch = prepared.scratch();
+            for entry in part.iter().flat_map(|c| c.iter()).filter(|e| keep(e)) {
+                if let Some(score) = score(prepared, entry, &mut scratch) {
+                    top.offer(score, entry.info.id);
+                }
             }
+        })
+    };
+    let sample = snapshot.len().div_ceil(SAMPLE_KEEPS).max(wanted.saturating_mul(4));
+    let top = if pass == Pass::Full || sample >= snapshot.len() || snapshot.len() < SAMPLE_MIN {
+        chunks(&prepared, wanted)
+    } else {
+        let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);
+        let ids = chunks(&few, sample).into_sorted();
+        parallel(&ids, ids.len(), wanted, |part, top| {
+            let mut scratch = prepared.scratch();
+            for entry in part.iter().filter_map(|(_, id)| snapshot.get(*id)) {
+                if let Some(score) = score(&prepared, entry, &mut scratch) {
+                    top.offer(score, entry.info.id);
+                }
+            }
+        })
+    };
+    let mut best = Top::new(k);
+    for (_, id) in top.into_sorted() {
+        if let Some(address) = snapshot.get(id).and_then(|e| e.address.as_ref()) {
+            best.offer(query::exact_score(query, address, dim), id);
         }
+    }
+    best.into_sorted().into_iter().map(|(score, id)| AddressHit { id, score }).collect()
+}
+
+/// Runs `scan` over parts of `items` (`blocks` in all), on this thread and as many others as
+/// pay, and merges what they found.
+fn parallel<T: Sync>(
+    items: &[T],
+    blocks: usize,
+    wanted: usize,
+    scan: impl Fn(&[T], &mut Top) + Sync,
+) -> Top {
+    let per_thread = items.len().div_ceil(threads_for(blocks)).max(1);
+    let scan = |part: &[T]| {
+        let mut top = Top::new(wanted);
+        scan(part, &mut top);
         top
     };
-    let top = std::thread::scope(|scope| {
-        let mut parts = chunks.chunks(per_thread);
+    let scan = &scan;
+    std::thread::scope(|scope| {
+        let mut parts = items.chunks(per_thread);
         let first = parts.next().unwrap_or(&[]);
         let others: Vec<_> = parts.map(|part| scope.spawn(move || scan(part))).collect();
         let mut top = scan(first);
@@ -71,14 +131,7 @@ pub(crate) fn search(
             }
         }
         top
-    });
-    let mut best = Top::new(k);
-    for (_, id) in top.into_sorted() {
-        if let Some(address) = snapshot.get(id).and_then(|e| e.address.as_ref()) {
-            best.offer(query::exact_score(query, address, snapshot.dim()), id);
-        }
-    }
-    best.into_sorted().into_iter().map(|(score, id)| AddressHit { id, score }).collect()
+    })
 }
 
 fn threads_for(blocks: usize) -> usize {
@@ -87,4 +140,4 @@ fn threads_for(blocks: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -84,9 +84,8 @@ impl SegmentMap {
         let to = end.next_multiple_of(self.page).min(self.map.len());
         // SAFETY: `DontNeed` on a shared, read-only mapping of a file drops page table entries
         // only; the next access reads the same bytes from the file again.
-        let advised = unsafe {
-            self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from)
-        };
+        let advised =
+            unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
         // Advice: when the system does not take it, pages stay resident a little longer.
         drop(advised);
     }

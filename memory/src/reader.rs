@@ -10,7 +10,8 @@ use crate::{
     catalogue::{Catalogue, Quarantined, query},
     error::CatalogueError,
     format::record::BlockHeader,
-    identity, index,
+    identity,
+    index::{self, Pass, kernel::Kernel},
     options::Sieve,
     segment::{BlockAt, PieceError, Segment, file_name, split_body},
     shared::Shared,
@@ -70,9 +71,35 @@ pub struct StoreStats {
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
     pub(crate) catalogue: Catalogue,
+    kernel: Kernel,
 }
 
 impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>, catalogue: Catalogue) -> Self {
+        Self { shared, catalogue, kernel: Kernel::detect() }
+    }
+
+    /// Names of the search kernels that this processor has, slowest first. For measuring.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn kernels() -> Vec<&'static str> {
+        Kernel::all().into_iter().map(Kernel::name).collect()
+    }
+
+    /// The same reader with a search kernel of [`kernels`](Self::kernels). For measuring.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn with_kernel(&self, name: &str) -> Option<Self> {
+        let kernel = Kernel::all().into_iter().find(|k| k.name() == name)?;
+        Some(Self { kernel, ..self.clone() })
+    }
+
+    /// Name of the search kernel in use, for reports.
+    #[must_use]
+    pub fn kernel(&self) -> &'static str {
+        self.kernel.name()
+    }
+
     /// Opens a store without the writer's lock: any number at once, also while a writer of
     /// another process appends. It sees what was committed; [`refresh`](Self::refresh) shows what
     /// was committed since.
@@ -224,7 +251,9 @@ impl Reader {
         // Ids rise with ordinals within a source.
         let found = if distance >= 0 {
             let mut later = snapshot.after(id).filter(same);
-            if distance == 0 { return Some(id) }
+            if distance == 0 {
+                return Some(id);
+            }
             later.find(|e| e.info.ordinal >= ordinal)
         } else {
             snapshot.before(id).filter(same).find(|e| e.info.ordinal <= ordinal)
@@ -258,11 +287,35 @@ impl Reader {
         k: usize,
         filter: &Filter<'_>,
     ) -> Result<Vec<AddressHit>, ReadError> {
+        self.search(query, k, filter, Pass::Sampled)
+    }
+
+    /// As [`search_address`](Self::search_address), without the sampling pass by which large stores are searched
+    /// faster: every block is scored with the whole query. To measure with.
+    ///
+    /// # Errors
+    /// [`ReadError::Query`].
+    pub fn search_address_full(
+        &self,
+        query: &AddressQuery,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<AddressHit>, ReadError> {
+        self.search(query, k, filter, Pass::Full)
+    }
+
+    fn search(
+        &self,
+        query: &AddressQuery,
+        k: usize,
+        filter: &Filter<'_>,
+        pass: Pass,
+    ) -> Result<Vec<AddressHit>, ReadError> {
         query.check(self.shared.identity.address)?;
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |e: &Entry| sieve.keeps(&e.info);
-        Ok(index::search(&snapshot, query, k, self.shared.kernel, &keep))
+        Ok(index::search(&snapshot, query, k, (self.kernel, pass), &keep))
     }
 
     /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person typed: its
@@ -320,7 +373,10 @@ fn sieve(snapshot: &Snapshot, filter: &Filter<'_>) -> Sieve {
     Sieve::new(filter, old.map(|s| s.row().id))
 }
 
-pub(crate) fn catalogue_error(storage: &dyn crate::storage::Storage, source: CatalogueError) -> OpenError {
+pub(crate) fn catalogue_error(
+    storage: &dyn crate::storage::Storage,
+    source: CatalogueError,
+) -> OpenError {
     OpenError::Catalogue { path: storage.root(), source }
 }
 

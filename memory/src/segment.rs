@@ -200,7 +200,7 @@ impl Segment {
     }
 
     /// The table of a sealed segment, checked; `None` when it is not sealed.
-    pub(crate) fn footer(&self) -> Result<Option<(u64, Vec<(BlockId, u64)>)>, PieceError> {
+    pub(crate) fn footer(&self) -> Result<Option<Vec<(BlockId, u64)>>, PieceError> {
         let size = self.file.size()?;
         let Some(at) = size.checked_sub(TRAILER as u64).filter(|at| *at >= self.head.bytes) else {
             return Ok(None);
@@ -212,7 +212,7 @@ impl Segment {
         if offset + (HEADER + footer.table_bytes()) as u64 != size {
             return Ok(None);
         }
-        Ok(Some((offset, self.table(offset, &footer)?)))
+        self.table(offset, &footer).map(Some)
     }
 
     /// The table of the footer at `offset`, checked.

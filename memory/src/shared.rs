@@ -9,7 +9,6 @@ use crate::{
     BlockId, MapChoice, SourceInfo,
     catalogue::{Quarantined, SourceRow},
     format::segment::Identity,
-    index::kernel::Kernel,
     segment::Segment,
     snapshot::{Entry, Snapshot},
     storage::Storage,
@@ -67,7 +66,6 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) identity: Identity,
     pub(crate) map: MapChoice,
-    pub(crate) kernel: Kernel,
     snapshot: RwLock<Arc<Snapshot>>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     quarantine: Mutex<Quarantine>,
@@ -80,7 +78,6 @@ impl Shared {
             storage,
             identity,
             map,
-            kernel: Kernel::detect(),
             snapshot: RwLock::new(Arc::new(snapshot)),
             segments: RwLock::default(),
             quarantine: Mutex::default(),
@@ -107,10 +104,6 @@ impl Shared {
 
     pub(crate) fn add_segment(&self, segment: Arc<Segment>) {
         write(&self.segments).insert(segment.number(), segment);
-    }
-
-    pub(crate) fn remove_segment(&self, number: u32) {
-        write(&self.segments).remove(&number);
     }
 
     /// Stops serving a block. `saved`: the catalogue knows already.

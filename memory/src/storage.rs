@@ -5,7 +5,7 @@
 pub(crate) mod file;
 mod ram;
 
-#[cfg(any())]
+#[cfg(any(test, feature = "testing"))]
 pub mod failing;
 
 pub use file::FileStorage;

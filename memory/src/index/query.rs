@@ -2,13 +2,23 @@
 
 use super::{
     kernel::Kernel,
-    tile::{AddressTiles, OFFSET, STEP, lanes_per_group, value_of},
+    tile::{AddressTiles, GROUP, Lane, OFFSET, STEP, lanes_per_group},
 };
 use crate::AddressQuery;
 
 /// Steps that a component of a query vector is rounded to, each way. At 63 the sum of two products
 /// with an unsigned byte fits 16 bits (255 * 63 * 2 = 32,130), which the AVX2 kernel needs.
 pub(crate) const LEVELS: f32 = 63.0;
+
+/// A sample has at least so many vectors of each head.
+const SAMPLE_MIN: usize = 8;
+
+/// The `i`-th of `taken` places out of `n`: evenly spread, and shifted within its stretch, so that
+/// no period of the query (heads within tokens, or tokens within heads) is met in step.
+fn spread(i: usize, taken: usize, n: usize) -> usize {
+    let (from, to) = (i * n / taken, (i + 1) * n / taken);
+    from + i * 5 % (to - from).max(1)
+}
 
 /// One head: its vectors as integers.
 #[derive(Debug)]
@@ -31,21 +41,24 @@ pub(crate) struct PreparedQuery {
 }
 
 impl PreparedQuery {
-    pub(crate) fn new(query: &AddressQuery, dim: usize) -> Self {
+    /// Prepares one of `one_of` vectors of each head, at least [`SAMPLE_MIN`], spread over all.
+    pub(crate) fn new(query: &AddressQuery, dim: usize, one_of: usize) -> Self {
         let lanes = lanes_per_group(dim);
         let heads: Vec<PreparedHead> = query
             .heads
             .iter()
             .map(|h| {
                 let n = h.vectors.len().checked_div(dim).unwrap_or(0);
+                let taken = n.div_ceil(one_of.max(1)).max(SAMPLE_MIN).min(n);
                 let mut head = PreparedHead {
                     weight: h.weight,
-                    words: Vec::with_capacity(n * lanes),
-                    steps: Vec::with_capacity(n),
-                    offsets: Vec::with_capacity(n),
+                    words: Vec::with_capacity(taken * lanes),
+                    steps: Vec::with_capacity(taken),
+                    offsets: Vec::with_capacity(taken),
                 };
-                for row in h.vectors.chunks_exact(dim.max(1)) {
-                    head.push(row);
+                for i in 0..taken {
+                    let at = spread(i, taken, n) * dim;
+                    head.push(&h.vectors[at..at + dim]);
                 }
                 head
             })
@@ -112,34 +125,42 @@ impl PreparedHead {
 /// The score by its definition, in `f32`.
 pub(crate) fn exact_score(query: &AddressQuery, block: &AddressTiles, dim: usize) -> f32 {
     let mut score = 0.0;
-    let mut keys: Vec<f32> = Vec::new();
+    let mut keys: Vec<[f32; GROUP]> = Vec::with_capacity(dim + STEP);
+    let mut best: Vec<f32> = Vec::new();
     for (head, tiles) in query.heads.iter().zip(&block.heads) {
         let n = head.vectors.len().checked_div(dim).unwrap_or(0);
         if n == 0 || tiles.vectors == 0 {
             continue;
         }
-        let lanes = block.head(tiles, dim);
-        let value = |i: usize| f32::from(value_of(lanes, dim, i / dim, i % dim));
-        keys.clear();
-        keys.extend((0..tiles.vectors * dim).map(value));
-        let best = |q: &[f32]| {
-            keys.chunks_exact(dim).map(|k| dot(q, k)).fold(f32::NEG_INFINITY, f32::max)
-        };
-        let sum: f32 = head.vectors.chunks_exact(dim).map(best).sum();
-        score += head.weight * (sum / n as f32 * tiles.scale - tiles.mean) / tiles.spread;
+        best.clear();
+        best.resize(n, f32::NEG_INFINITY);
+        for group in block.head(tiles, dim).chunks_exact(lanes_per_group(dim)) {
+            keys.clear();
+            keys.extend(group.iter().flat_map(values));
+            for (q, best) in head.vectors.chunks_exact(dim).zip(&mut best) {
+                *best = best.max(largest_dot(q, &keys));
+            }
+        }
+        let raw = best.iter().sum::<f32>() / n as f32 * tiles.scale;
+        score += head.weight * (raw - tiles.mean) / tiles.spread;
     }
     score
 }
 
-/// Eight running sums, so that the compiler may use vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    let (wide_a, wide_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = wide_a.remainder().iter().zip(wide_b.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in wide_a.zip(wide_b) {
-        for i in 0..8 {
-            sums[i] += x[i] * y[i];
+/// The four values of all vectors of a lane, value by value.
+fn values(lane: &Lane) -> [[f32; GROUP]; STEP] {
+    std::array::from_fn(|d| {
+        std::array::from_fn(|v| f32::from(lane.0[v * STEP + d]) - f32::from(OFFSET))
+    })
+}
+
+/// The largest dot product with the vectors of a group, all at once.
+fn largest_dot(q: &[f32], keys: &[[f32; GROUP]]) -> f32 {
+    let mut sums = [0.0_f32; GROUP];
+    for (x, key) in q.iter().zip(keys) {
+        for (sum, k) in sums.iter_mut().zip(key) {
+            *sum += x * k;
         }
     }
-    rest + sums.iter().sum::<f32>()
+    sums.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }

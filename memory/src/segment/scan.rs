@@ -1,12 +1,9 @@
 //! Reads a segment from a place on, record by record, believing none of it.
 
 use super::{PieceError, Segment};
-use crate::{
-    BlockId,
-    format::{
-        ALIGN,
-        record::{BlockHeader, Commit, Record},
-    },
+use crate::format::{
+    ALIGN,
+    record::{BlockHeader, Commit, Record},
 };
 
 /// A block that was found.
@@ -39,8 +36,8 @@ pub(crate) struct Scan {
     pub(crate) commits: Vec<FoundCommit>,
     /// Ranges that hold no valid record, with the first thing that is wrong there.
     pub(crate) holes: Vec<(u64, u64, &'static str)>,
-    /// The footer's offset and table, when the segment is sealed.
-    pub(crate) footer: Option<(u64, Vec<(BlockId, u64)>)>,
+    /// The segment is sealed: a valid footer ends it.
+    pub(crate) sealed: bool,
     /// Bytes of the file when it was scanned.
     pub(crate) file_bytes: u64,
 }
@@ -83,7 +80,7 @@ pub(crate) fn scan(segment: &Segment, from: u64, depth: Depth) -> Result<Scan, s
             }
             Record::Commit(commit) => out.commits.push(FoundCommit { end, commit }),
             Record::Footer(footer) => match segment.table(at, &footer) {
-                Ok(table) if end == file_bytes => out.footer = Some((at, table)),
+                Ok(_) if end == file_bytes => out.sealed = true,
                 Ok(_) => out.holes.push((at, end, "footer before the end")),
                 Err(PieceError::Io(e)) => return Err(e),
                 Err(PieceError::Corrupt(what)) => out.holes.push((at, end, what)),

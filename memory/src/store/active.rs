@@ -64,8 +64,8 @@ impl Active {
                 return Err(failure(path, source, removed));
             }
         };
-        let head = SegmentHeader::decode(&bytes)
-            .expect("a header that was encoded just now is read back");
+        let head =
+            SegmentHeader::decode(&bytes).expect("a header that was encoded just now is read back");
         let segment = Arc::new(Segment::new(file, head));
         Ok(Self::resume(segment, path, bytes.len() as u64, Vec::new(), false))
     }

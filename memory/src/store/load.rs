@@ -10,6 +10,7 @@ use super::{Active, Bytes, LockGuardBox, Store, recover};
 use crate::{
     BlockAddress, BlockId, OpenError, Reader, SourceId, StoreOptions,
     catalogue::{self, BlockRow, Catalogue, Contents, Quarantined, SegmentRow},
+    format::segment::Identity,
     identity::{self, io_error},
     index::tile::AddressTiles,
     reader::{catalogue_error, check_identity},
@@ -17,7 +18,7 @@ use crate::{
     shared::{Shared, SourceEntry},
     sidecar,
     snapshot::Entry,
-    storage::{CataloguePlace, LockRefused, Storage},
+    storage::{CataloguePlace, LockGuard, LockRefused, Storage},
 };
 
 /// Names that a store's folder may have before it has an identity.
@@ -27,18 +28,7 @@ pub(crate) fn open_writer(
     storage: Arc<dyn Storage>,
     options: &StoreOptions,
 ) -> Result<Store, OpenError> {
-    let root = storage.root();
-    storage.create_dir("").map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            OpenError::NotADirectory { path: root.clone() }
-        }
-        _ => io_error(&*storage, "", e),
-    })?;
-    check_folder(&*storage)?;
-    let lock = storage.lock().map_err(|refused| match refused {
-        LockRefused::Held { pid } => OpenError::Locked { path: root, pid },
-        LockRefused::Io(e) => io_error(&*storage, "lock", e),
-    })?;
+    let lock = take_lock(&*storage)?;
     let identity = match identity::load(&*storage)? {
         Some(found) => found,
         None if has_segments(&*storage)? => return Err(identity_lost(&*storage)),
@@ -48,6 +38,32 @@ pub(crate) fn open_writer(
             made
         }
     };
+    open_locked(storage, lock, identity, options)
+}
+
+/// Makes the folder if need be and takes its lock.
+pub(crate) fn take_lock(storage: &dyn Storage) -> Result<LockGuard, OpenError> {
+    let root = storage.root();
+    storage.create_dir("").map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            OpenError::NotADirectory { path: root.clone() }
+        }
+        _ => io_error(storage, "", e),
+    })?;
+    check_folder(storage)?;
+    storage.lock().map_err(|refused| match refused {
+        LockRefused::Held { pid } => OpenError::Locked { path: root, pid },
+        LockRefused::Io(e) => io_error(storage, "lock", e),
+    })
+}
+
+/// Opens a store whose lock is held and whose identity is known.
+pub(crate) fn open_locked(
+    storage: Arc<dyn Storage>,
+    lock: LockGuard,
+    identity: Identity,
+    options: &StoreOptions,
+) -> Result<Store, OpenError> {
     check_identity(&*storage, &identity, options)?;
     storage.create_dir(segment::DIR).map_err(|e| io_error(&*storage, segment::DIR, e))?;
     let failed = |e| catalogue_error(&*storage, e);
@@ -116,7 +132,7 @@ pub(crate) fn open_reader(
         .map_err(|e| catalogue_error(&*storage, e))?;
     let shared = Arc::new(Shared::new(storage, identity, options.map));
     refresh(&shared, &catalogue)?;
-    Ok(Reader { shared, catalogue })
+    Ok(Reader::new(shared, catalogue))
 }
 
 /// Takes in what the catalogue has beyond what is published.
@@ -126,7 +142,20 @@ pub(crate) fn refresh(shared: &Shared, catalogue: &Catalogue) -> Result<(), Open
     take_in(shared, &contents, false).map(drop)
 }
 
-fn check_folder(storage: &dyn Storage) -> Result<(), OpenError> {
+/// Refuses a path that is no folder, without making one.
+pub(crate) fn require_folder(storage: &dyn Storage) -> Result<(), OpenError> {
+    let path = storage.root();
+    match storage.list("") {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+            Err(OpenError::NotADirectory { path })
+        }
+        Err(e) => Err(io_error(storage, "", e)),
+        Ok(names) if names.is_empty() => Err(OpenError::Absent { path }),
+        Ok(_) => Ok(()),
+    }
+}
+
+pub(crate) fn check_folder(storage: &dyn Storage) -> Result<(), OpenError> {
     let names = storage.list("").map_err(|e| io_error(storage, "", e))?;
     if names.iter().any(|n| n == identity::FILE) {
         return Ok(());
@@ -138,11 +167,11 @@ fn check_folder(storage: &dyn Storage) -> Result<(), OpenError> {
     }
 }
 
-fn has_segments(storage: &dyn Storage) -> Result<bool, OpenError> {
+pub(crate) fn has_segments(storage: &dyn Storage) -> Result<bool, OpenError> {
     Ok(!recover::numbers(storage)?.is_empty())
 }
 
-fn identity_lost(storage: &dyn Storage) -> OpenError {
+pub(crate) fn identity_lost(storage: &dyn Storage) -> OpenError {
     let what = "it is missing, but there are segments: rebuild makes it again".to_owned();
     OpenError::Damaged { path: storage.root().join(identity::FILE), what }
 }
@@ -203,6 +232,10 @@ fn take_in(shared: &Shared, contents: &Contents, write: bool) -> Result<Vec<Stri
         let blocks = by_segment.remove(&row.number).unwrap_or_default();
         match open_segment(shared, row) {
             Ok(segment) => {
+                let size = segment.file.size();
+                if size.is_ok_and(|size| size < row.bytes) {
+                    problems.push(format!("{}: it is cut short", file_name(row.number)));
+                }
                 let rows = take_segment(shared, &segment, row, &blocks, write)?;
                 for (block, taken) in blocks.iter().zip(rows) {
                     match taken {

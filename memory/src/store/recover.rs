@@ -73,7 +73,8 @@ pub(super) fn recover(
     contents: &Contents,
 ) -> Result<Option<Recovered>, OpenError> {
     let storage = &*shared.storage;
-    let rows: BTreeMap<u32, SegmentRow> = contents.segments.iter().map(|s| (s.number, *s)).collect();
+    let rows: BTreeMap<u32, SegmentRow> =
+        contents.segments.iter().map(|s| (s.number, *s)).collect();
     let mut out = Recovered { next_id: contents.next_id, ..Recovered::default() };
     let mut news = Vec::new();
     for number in numbers(storage)? {
@@ -190,7 +191,7 @@ fn take_segment(
         }
     }
     end = new.scan.commits.iter().map(|c| c.end).fold(end, u64::max);
-    let sealed = new.scan.footer.is_some();
+    let sealed = new.scan.sealed;
     if sealed {
         end = new.scan.file_bytes;
     }
@@ -256,7 +257,8 @@ fn source_rows(
     for row in rows.values_mut() {
         row.superseded = newest.get(&row.name).is_some_and(|v| *v > row.version);
     }
-    let before: BTreeMap<SourceId, &SourceRow> = contents.sources.iter().map(|s| (s.id, s)).collect();
+    let before: BTreeMap<SourceId, &SourceRow> =
+        contents.sources.iter().map(|s| (s.id, s)).collect();
     rows.into_values().filter(|r| before.get(&r.id).is_none_or(|b| *b != r)).collect()
 }
 

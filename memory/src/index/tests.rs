@@ -1,0 +1,146 @@
+//! The index against brute force over addresses as they were given.
+
+use proptest::prelude::*;
+
+use super::{Pass, kernel::Kernel, search};
+use crate::{
+    AddressQuery, BlockAddress, BlockId, BlockInfo, HeadAddress, HeadQuery, SourceId, Span,
+    index::tile::AddressTiles,
+    snapshot::{Entry, Snapshot},
+};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (self.0 >> 33) as u32
+    }
+
+    fn float(&mut self) -> f32 {
+        self.next() as f32 / 2_f32.powi(31) * 2.0 - 1.0
+    }
+}
+
+fn address(r: &mut Random, dim: usize) -> BlockAddress {
+    let heads = (0..2)
+        .map(|_| {
+            let n = r.next() as usize % 40;
+            HeadAddress {
+                vectors: (0..n * dim).map(|_| r.next() as i8).collect(),
+                scale: 0.01 + r.float().abs(),
+                mean: r.float(),
+                spread: 0.1 + r.float().abs(),
+            }
+        })
+        .collect();
+    BlockAddress { heads }
+}
+
+fn query(r: &mut Random, dim: usize) -> AddressQuery {
+    let heads = (0..2)
+        .map(|_| HeadQuery {
+            weight: r.float(),
+            vectors: (0..(r.next() as usize % 20) * dim).map(|_| r.float() * 3.0).collect(),
+        })
+        .collect();
+    AddressQuery { heads }
+}
+
+/// The definition, word for word.
+fn brute(q: &AddressQuery, a: &BlockAddress, dim: usize) -> f64 {
+    let mut score = 0.0;
+    for (q, a) in q.heads.iter().zip(&a.heads) {
+        if q.vectors.is_empty() || a.vectors.is_empty() {
+            continue;
+        }
+        let dot = |x: &[f32], k: &[i8]| -> f64 {
+            x.iter().zip(k).map(|(x, k)| f64::from(*x) * f64::from(*k)).sum()
+        };
+        let rows = q.vectors.chunks_exact(dim);
+        let n = rows.len() as f64;
+        let raw: f64 = rows
+            .map(|x| a.vectors.chunks_exact(dim).map(|k| dot(x, k)).fold(f64::MIN, f64::max))
+            .sum::<f64>()
+            / n
+            * f64::from(a.scale);
+        score += f64::from(q.weight) * (raw - f64::from(a.mean)) / f64::from(a.spread);
+    }
+    score
+}
+
+fn snapshot(addresses: &[BlockAddress], dim: usize) -> Snapshot {
+    let mut snapshot = Snapshot::new(dim);
+    for (n, a) in addresses.iter().enumerate() {
+        let info = BlockInfo {
+            id: BlockId(n as u64 + 1),
+            source: SourceId(1),
+            ordinal: n as u32,
+            span: Span::default(),
+            time_unix_ms: 0,
+            tokens: 0,
+            surprise_nats: 0.0,
+            starts_mid_line: false,
+            ends_mid_line: false,
+            kv: None,
+            kv_bytes: 0,
+        };
+        let address = AddressTiles::new(a, dim);
+        snapshot.push(Entry { info, segment: 1, offset: 0, address });
+    }
+    snapshot
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_index_finds_what_brute_force_finds(seed: u64, blocks in 1_usize..300, dim in 1_usize..70, k in 1_usize..12) {
+        let mut r = Random(seed);
+        let addresses: Vec<BlockAddress> = (0..blocks).map(|_| address(&mut r, dim)).collect();
+        let q = query(&mut r, dim);
+        let snapshot = snapshot(&addresses, dim);
+        let mut expected: Vec<(f64, u64)> = addresses
+            .iter()
+            .enumerate()
+            .filter(|(n, a)| !a.is_empty() && n % 3 != 2)
+            .map(|(n, a)| (brute(&q, a, dim), n as u64 + 1))
+            .collect();
+        expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        expected.truncate(k);
+        if q.heads.iter().all(|h| h.vectors.is_empty()) {
+            expected.clear();
+        }
+        let scale = 1e-4 * expected.iter().map(|e| e.0.abs()).fold(1.0, f64::max);
+        for kernel in Kernel::all() {
+            let keep = |e: &Entry| e.info.ordinal % 3 != 2;
+            let hits = search(&snapshot, &q, k, (kernel, Pass::Sampled), &keep);
+            prop_assert_eq!(hits.len(), expected.len());
+            for (hit, (score, id)) in hits.iter().zip(&expected) {
+                // Scores are those of the definition; among near-equals f32 may order otherwise.
+                prop_assert!((f64::from(hit.score) - score).abs() < scale, "{hit:?} {score} {id}");
+                let own = brute(&q, &addresses[hit.id.0 as usize - 1], dim);
+                prop_assert!((f64::from(hit.score) - own).abs() < scale);
+            }
+        }
+    }
+}
+
+#[test]
+fn large_snapshots_are_searched_by_several_threads_alike() {
+    let mut r = Random(5);
+    let dim = 16;
+    let addresses: Vec<BlockAddress> = (0..3000).map(|_| address(&mut r, dim)).collect();
+    let q = query(&mut r, dim);
+    let snapshot = snapshot(&addresses, dim);
+    let mut expected: Vec<(f64, u64)> = addresses
+        .iter()
+        .enumerate()
+        .filter(|(_, a)| !a.is_empty())
+        .map(|(n, a)| (brute(&q, a, dim), n as u64 + 1))
+        .collect();
+    expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let hits = search(&snapshot, &q, 10, (Kernel::detect(), Pass::Full), &|_| true);
+    let found: Vec<u64> = hits.iter().map(|h| h.id.0).collect();
+    let wanted: Vec<u64> = expected.iter().take(10).map(|e| e.1).collect();
+    assert_eq!(found, wanted);
+}

@@ -1,0 +1,106 @@
+//! Random sessions against a model: a map from source and ordinal to the block's number.
+
+use std::collections::BTreeMap;
+
+use crate::helpers::{Sample, options, progress};
+use lcedge_memory::{BlockId, Reader, SourceId, Store, StoreOptions, rebuild, verify};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { source: usize, n: u64 },
+    Progress { source: usize },
+    Commit,
+    Seal,
+    NewVersion { source: usize },
+    Reopen,
+    Rebuild,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..3_usize, 0..500_u64).prop_map(|(source, n)| Step::Append { source, n }),
+        3 => (0..3_usize).prop_map(|source| Step::Progress { source }),
+        4 => Just(Step::Commit),
+        1 => Just(Step::Seal),
+        1 => (0..3_usize).prop_map(|source| Step::NewVersion { source }),
+        2 => Just(Step::Reopen),
+        1 => Just(Step::Rebuild),
+    ]
+}
+
+/// All that should be in the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    blocks: BTreeMap<BlockId, (SourceId, u64)>,
+    absorbed: BTreeMap<SourceId, u64>,
+}
+
+fn check(reader: &Reader, model: &Model) {
+    assert_eq!(reader.blocks(), model.blocks.len());
+    let mut counts: BTreeMap<SourceId, u32> = BTreeMap::new();
+    for (id, (source, n)) in &model.blocks {
+        Sample::new(*n).assert_is(reader, *id);
+        let info = reader.block(*id).unwrap();
+        let count = counts.entry(*source).or_default();
+        assert_eq!((info.source, info.ordinal), (*source, *count));
+        *count += 1;
+    }
+    for (source, n) in &model.absorbed {
+        assert_eq!(reader.source(*source).unwrap().progress, progress(*n));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_store_does_what_a_map_does(steps in prop::collection::vec(step(), 1..60), small: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = if small { 2500 } else { 1 << 20 };
+        let options = StoreOptions { segment_bytes_max: bytes, ..options() };
+        let mut store = Some(Store::open(dir.path(), &options).unwrap());
+        let (mut now, mut durable) = (Model::default(), Model::default());
+        for step in steps {
+            let open = store.as_mut().unwrap();
+            match step {
+                Step::Append { source, n } => {
+                    let id = open.begin_source(["a", "b", "c"][source]).unwrap().id;
+                    let block = open.append(&Sample::new(n).record(id)).unwrap();
+                    prop_assert!(now.blocks.insert(block, (id, n)).is_none());
+                }
+                Step::Progress { source } => {
+                    let id = open.begin_source(["a", "b", "c"][source]).unwrap().id;
+                    let n = now.blocks.len() as u64;
+                    open.set_progress(id, progress(n)).unwrap();
+                    now.absorbed.insert(id, n);
+                }
+                Step::NewVersion { source } => {
+                    open.new_version(["a", "b", "c"][source]).unwrap();
+                }
+                Step::Commit => {
+                    open.commit().unwrap();
+                    durable = now.clone();
+                }
+                Step::Seal => {
+                    open.seal().unwrap();
+                    durable = now.clone();
+                }
+                Step::Reopen | Step::Rebuild => {
+                    drop(store.take());
+                    if matches!(step, Step::Rebuild) {
+                        rebuild(dir.path()).unwrap();
+                    }
+                    let again = Store::open(dir.path(), &options).unwrap();
+                    prop_assert!(again.problems().is_empty(), "{:?}", again.problems());
+                    store = Some(again);
+                    now = durable.clone();
+                }
+            }
+            check(&store.as_ref().unwrap().reader(), &now);
+        }
+        drop(store);
+        check(&Reader::open(dir.path(), &options).unwrap(), &durable);
+        let report = verify(dir.path(), true).unwrap();
+        prop_assert!(report.ok(), "{:?}", report);
+    }
+}
