@@ -12,12 +12,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("build_graph MODEL OUT_DIR KIND [options]".into());
     };
     let kind: WeightKind = serde_json::from_value(kind.as_str().into())?;
-    let mut options = BuildOptions { weights: kind, ..BuildOptions::default() };
+    let mut options = BuildOptions::of(kind);
     for option in rest {
         match option.split_once('=') {
             None if option == "packed" => options.packed = true,
             Some(("tile", n)) => options.head_tile_rows = n.parse()?,
             Some(("accuracy", n)) => options.accuracy_level = Some(n.parse()?),
+            Some(("head_accuracy", n)) => options.head_accuracy_level = Some(n.parse()?),
             Some(("queries", layers)) => {
                 options.query_layers =
                     layers.split(',').map(str::parse).collect::<Result<_, _>>()?;

@@ -127,7 +127,7 @@ def _cases(composer: Composer, special, count: int):
     """Contexts with branches about facts that have left the window, and absent ones."""
     end = composer.sizes.rows - composer.branch_rows
     first = (end - 512) // BLOCK * BLOCK
-    contexts = make_contexts(composer, [1 if special == "fields" else 7] * count, special)
+    contexts = make_contexts(composer, [1 if special == "fields" else 12] * count, special)
     cases = []
     for i, this in enumerate(contexts):
         other = contexts[(i + 1) % count]

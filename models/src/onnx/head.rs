@@ -157,7 +157,8 @@ impl Table {
                 let scales = scales.part(first as u64 * row, rows as u64 * row);
                 let scale = format!("{name}.scales");
                 w.graph.external(&scale, Type::F32, &[rows * blocks], scales);
-                w.matmul_nbits(x, &name, &scale, out, [rows, self.cols], 8);
+                let level = w.head_accuracy_level;
+                w.matmul_nbits([x, &name, &scale], out, [rows, self.cols], 8, level);
             }
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Writer<'a> {
     pub(super) data: DataFile,
     pub(super) kind: WeightKind,
     pub(super) accuracy_level: Option<i64>,
+    pub(super) head_accuracy_level: Option<i64>,
     /// Whether some matrix was re-quantised with loss.
     pub(super) lossy: bool,
 }
@@ -117,12 +118,13 @@ impl Writer<'_> {
         self.data.write_f32(&scales)?;
         let scale = format!("{name}.scales");
         self.graph.external(&scale, Type::F32, &[rows * per_row], self.data.place());
+        let level = self.accuracy_level;
         if offsets.is_empty() {
-            self.matmul_nbits(x, &weight, &scale, name, [rows, cols], bits);
+            self.matmul_nbits([x, &weight, &scale], name, [rows, cols], bits, level);
             return Ok(());
         }
         let coarse = format!("{name}.blocks");
-        self.matmul_nbits(x, &weight, &scale, &coarse, [rows, cols], bits);
+        self.matmul_nbits([x, &weight, &scale], &coarse, [rows, cols], bits, level);
         let sums = self.sums(x, per_row);
         let offset = self.transposed(&format!("{name}.offsets"), &offsets, [rows, per_row])?;
         let fine = self.graph.op("MatMul", &[&sums, &offset], &format!("{name}.offset"), &[]);
@@ -132,12 +134,11 @@ impl Writer<'_> {
 
     pub(super) fn matmul_nbits(
         &mut self,
-        x: &str,
-        weight: &str,
-        scale: &str,
+        [x, weight, scale]: [&str; 3],
         out: &str,
         [rows, cols]: [usize; 2],
         bits: usize,
+        level: Option<i64>,
     ) {
         let mut attributes = vec![
             ("K", Attr::Int(cols as i64)),
@@ -145,7 +146,7 @@ impl Writer<'_> {
             ("bits", Attr::Int(bits as i64)),
             ("block_size", Attr::Int(BLOCK as i64)),
         ];
-        attributes.extend(self.accuracy_level.map(|n| ("accuracy_level", Attr::Int(n))));
+        attributes.extend(level.map(|n| ("accuracy_level", Attr::Int(n))));
         self.graph.node(MICROSOFT, "MatMulNBits", &[x, weight, scale], &[out], &attributes);
     }
 

@@ -196,7 +196,7 @@ pub fn prepare(
         (None, ModelSource::Zoo(model)) => model.query_layers.clone(),
         (None, _) => Vec::new(),
     };
-    let build = BuildOptions { weights: options.weights, query_layers, ..BuildOptions::default() };
+    let build = BuildOptions { query_layers, ..BuildOptions::of(options.weights) };
     let fingerprint = fingerprint(&material, &build);
     let dir = models_dir(&options.cache_dir).join(folder_name(source, &build, &fingerprint));
     let prepared = match Prepared::open(&dir) {

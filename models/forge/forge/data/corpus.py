@@ -55,17 +55,19 @@ def split(raw: bytes, source: Source) -> tuple[bytes, bytes]:
     cut = raw.find(b"\n", len(raw) - held) + 1
     train, tail = raw[:cut], raw[cut:]
     if not source.trained:
-        return b"", (train[-source.bytes_max :] + tail)
-    if len(train) > source.bytes_max:
-        pieces = 64
-        piece, stride = source.bytes_max // pieces, len(train) // pieces
-        kept = []
-        for i in range(pieces):
-            start = 0 if i == 0 else train.find(b"\n", i * stride) + 1
-            end = train.find(b"\n", start + piece) + 1
-            kept.append(train[start:end])
-        train = b"".join(kept)
-    return train, tail
+        return b"", thin(raw, source.bytes_max)
+    return thin(train, source.bytes_max), tail
+
+
+def thin(data: bytes, bytes_max: int, pieces: int = 64) -> bytes:
+    """Whole lines from pieces that are spread evenly over a file."""
+    if len(data) <= bytes_max:
+        return data
+    piece, stride, kept = bytes_max // pieces, len(data) // pieces, []
+    for i in range(pieces):
+        start = 0 if i == 0 else data.find(b"\n", i * stride) + 1
+        kept.append(data[start : data.find(b"\n", start + piece) + 1])
+    return b"".join(kept)
 
 
 def pack(corpus: Path, out: Path, sources: tuple[Source, ...] = SOURCES) -> None:

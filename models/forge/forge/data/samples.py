@@ -157,8 +157,8 @@ class Composer:
         r, rows = self.r, rows or self.sizes.rows
         source = r.choices(self.names, self.weights)[0]
         log = source in self.log
-        # About 2 bytes a token in logs, 4 elsewhere; more is drawn and cut.
-        lines = cut_lines(self.texts[source], rows * (3 if log else 5), r)
+        # About 2 bytes a token in logs, 4 elsewhere.
+        lines = cut_lines(self.texts[source], int(rows * (2.1 if log else 4.3)), r)
         if facts is None:
             facts = r.randint(4, 10)
         items = [(item or self.g.item)() for _ in range(facts)]

@@ -55,7 +55,8 @@ class Questions:
         """A question about line `index`, or None when the line allows none."""
         line = self.lines[index].strip()
         if self.log:
-            return self._field(index, line)
+            tries = (self._field(index, line) for _ in range(4))
+            return next((item for item in tries if item), None)
         choice = self.r.random()
         if choice < 0.2 and index + 1 < len(self.lines):
             item = self._reply(line, self.lines[index + 1].strip())

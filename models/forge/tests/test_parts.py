@@ -1,0 +1,118 @@
+"""The low-rank change, the address, export and the data, each against plain words."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from forge import export
+from forge.address import Address
+from forge.data.facts import ABSENT, Grammar
+from forge.data.wordings import KEPT, TRAIN
+from forge.data.texts import Questions, log_fields
+from forge.lora import LowRank
+from forge.net import Net
+from forge.optim import orthogonalise
+from forge.replay import step_loss
+
+
+def test_without_beacons_and_change_the_base_is_bit_identical(decoder):
+    tokens = torch.arange(40)[None] % decoder.config.vocab
+    lora = LowRank(decoder.config, 3).double()
+    base, _ = decoder.plain(tokens)
+    merged, _ = decoder.plain(tokens, lora.merged(decoder))
+    assert torch.equal(base, merged)
+    with torch.no_grad():
+        lora.b["wq"].add_(0.1)
+    changed, _ = decoder.plain(tokens, lora.merged(decoder))
+    assert not torch.equal(base, changed)
+
+
+def test_merged_is_w_plus_b_a(decoder):
+    lora = LowRank(decoder.config, 3).double()
+    for p in lora.parameters():
+        torch.nn.init.normal_(p)
+    layers = lora.merged(decoder)
+    c = decoder.config
+    q = c.heads * c.head_dim
+    want = decoder.matrices["wk"][1] + lora.b["wk"][1] @ lora.a["wk"][1]
+    got = layers.qkv[1, q : q + c.kv_heads * c.head_dim]
+    assert torch.allclose(got, want)
+    assert torch.allclose(layers.down[0], decoder.matrices["down"][0] + lora.delta("down")[0])
+
+
+def test_export_reads_back(decoder, tmp_path):
+    net = Net(decoder, 3, 1)
+    for p in net.parameters():
+        torch.nn.init.normal_(p)
+    sizes = export.write(net.tensors(), tmp_path)
+    assert set(sizes) == {export.LORA_FILE, export.BEACON_FILE}
+    again = export.net_of(decoder, tmp_path, 1)
+    for name, t in net.tensors().items():
+        assert torch.allclose(again.tensors()[name].float(), t.half().float(), atol=2e-3), name
+
+
+def test_address_finds_what_it_is_told_to_find(config):
+    torch.manual_seed(0)
+    address = Address(config, 1, dim=16)
+    x = torch.randn(2, 256, config.width)
+    spans = torch.tensor([[[10, 14], [-1, -1]], [[70, 75], [-1, -1]]])
+    positives = torch.tensor([[[5, -1], [-1, -1]], [[0, 1], [-1, -1]]])
+    first = None
+    adam = torch.optim.Adam(address.parameters(), lr=1e-2)
+    for _ in range(150):
+        loss, _, keys = address.loss(x, spans, positives)
+        first = loss.item() if first is None else first
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert keys.shape == (8, 4, 16) and loss.item() < 0.2 * first
+    query = address.queries(x[:1, 10:14], torch.ones(1, 4, dtype=torch.bool))
+    assert address.score(query, keys).argmax() == 5
+
+
+def test_replay_of_the_base_itself_has_no_divergence(decoder):
+    rows = torch.randint(0, decoder.config.vocab, (2, 16))
+    total, ce, kl = step_loss(decoder, None, rows)
+    assert kl.abs() < 1e-6 and torch.allclose(total, ce.to(total.dtype), atol=1e-5)
+
+
+def test_muon_updates_are_nearly_orthogonal():
+    g = orthogonalise(torch.randn(3, 24, 40, dtype=torch.float64))
+    singular = torch.linalg.svdvals(g)
+    assert singular.min() > 0.5 and singular.max() < 1.4
+
+
+@pytest.mark.parametrize("side", [TRAIN, KEPT])
+def test_every_answer_stands_in_the_lines_and_no_near_question_is_the_question(side):
+    g = Grammar(random.Random(2), side)
+    for _ in range(2000):
+        item = g.item()
+        text = "\n".join(item.lines).replace(",", "")
+        for part in item.answer.split(", "):
+            assert part.replace(",", "") in text.replace(" and ", " "), item
+        assert item.answer != ABSENT and item.question not in item.near
+        assert "{" not in item.question
+
+
+def test_the_kept_side_shares_no_wording_with_the_trained_side():
+    for name in ("statements", "questions", "attributes", "relations", "entities", "pairs",
+                 "pair_questions", "record_questions", "separators", "updates", "lists", "ordinals",
+                 "again", "joins"):  # fmt: skip
+        assert not set(getattr(TRAIN, name)) & set(getattr(KEPT, name)), name
+    kinds = {a[1] for a in KEPT.attributes}
+    assert not kinds & {a[1] for a in TRAIN.attributes}
+
+
+def test_a_log_question_names_one_line():
+    lines = [
+        "Jan 26 06:18:49 host sshd[35]: Disconnected from invalid user ann 1.2.3.4 port 35328\n",
+        "Jan 27 01:10:08 host sshd[36]: Disconnected from invalid user bob 1.2.3.5 port 35329\n",
+    ]
+    assert ("port", "35328") in log_fields(lines[0])
+    questions = Questions(Grammar(random.Random(1), TRAIN), lines, log=True)
+    made = [questions.make(0) for _ in range(40)]
+    asked = [i for i in made if i]
+    assert asked and all(i.answer in lines[0] for i in asked)
+    assert np.mean([i.answer not in lines[1] for i in asked]) > 0.3
