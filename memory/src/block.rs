@@ -157,9 +157,9 @@ pub struct SourceInfo {
     pub version: u32,
     /// A newer version of the name exists.
     pub superseded: bool,
-    /// How far it was absorbed, at the last commit.
+    /// How far it was absorbed, as last set (durable once committed).
     pub progress: Progress,
-    /// Blocks it has (those published, committed or not).
+    /// Blocks appended to it, committed or not, quarantined ones included: the next ordinal.
     pub blocks: u32,
 }
 
@@ -174,7 +174,7 @@ pub struct SourceState {
     pub absorbed_bytes: u64,
     /// Whole lines that an earlier run absorbed and committed.
     pub absorbed_lines: u64,
-    /// Blocks it has.
+    /// Blocks appended to it: the next ordinal.
     pub blocks: u32,
     /// The hash given with the last progress; zeros at the start.
     pub prefix_hash: [u8; 32],

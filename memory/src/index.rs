@@ -2,7 +2,7 @@
 //!
 //! A search has up to three passes, each over fewer blocks than the one before:
 //!
-//! 1. *Sample* (large stores only): all blocks are scored with a spread-out sixth of each head's
+//! 1. *Sample* (only where the next pass over all blocks would take too long, [`Kernel::sample_from`]): all blocks are scored with a spread-out sixth of each head's
 //!    query vectors. A block's score is a mean over query vectors, so this is an unbiased estimate of it. The best
 //!    fifth goes on. This is the one pass that can lose a block; [`Pass::Full`] leaves it out, and
 //!    `examples/search.rs` measures what it costs.
@@ -30,8 +30,6 @@ const BLOCKS_PER_THREAD_MIN: usize = 512;
 /// Most threads of one search.
 const THREADS_MAX: usize = 8;
 
-/// Fewer blocks than this are all scored with all vectors.
-const SAMPLE_MIN: usize = 1024;
 /// The sampling pass uses one of so many query vectors (and at least eight).
 pub(crate) const SAMPLE_VECTORS: usize = 6;
 /// The sampling pass lets one of so many blocks through.
@@ -81,7 +79,10 @@ pub(crate) fn search(
         })
     };
     let sample = snapshot.len().div_ceil(SAMPLE_KEEPS).max(wanted.saturating_mul(4));
-    let top = if pass == Pass::Full || sample >= snapshot.len() || snapshot.len() < SAMPLE_MIN {
+    let top = if pass == Pass::Full
+        || sample >= snapshot.len()
+        || snapshot.len() < kernel.sample_from()
+    {
         chunks(&prepared, wanted)
     } else {
         let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);

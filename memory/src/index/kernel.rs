@@ -39,6 +39,12 @@ impl Kernel {
         Self::all().pop().unwrap_or(Self(Kind::Scalar))
     }
 
+    /// The kernel that every processor has.
+    #[cfg(test)]
+    pub(crate) const fn scalar() -> Self {
+        Self(Kind::Scalar)
+    }
+
     /// All that this processor has, slowest first.
     pub(crate) fn all() -> Vec<Self> {
         #[cfg_attr(
@@ -63,6 +69,21 @@ impl Kernel {
             all.push(Self(Kind::Neon));
         }
         all
+    }
+
+    /// Blocks from which a search samples first. Scoring one block of 2 heads x 64 vectors x 64 values with 36
+    /// query vectors a head takes 1.5 microseconds with VNNI, 3 with AVX2 and 100 in plain Rust (one core of a
+    /// Zen 4 server); two cores should be done in about 6 ms.
+    pub(crate) const fn sample_from(self) -> usize {
+        match self.0 {
+            Kind::Scalar => 512,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => 4096,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => 8192,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => 2048,
+        }
     }
 
     /// Its name, for reports.

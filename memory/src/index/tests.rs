@@ -113,7 +113,7 @@ proptest! {
         let scale = 1e-4 * expected.iter().map(|e| e.0.abs()).fold(1.0, f64::max);
         for kernel in Kernel::all() {
             let keep = |e: &Entry| e.info.ordinal % 3 != 2;
-            let hits = search(&snapshot, &q, k, (kernel, Pass::Sampled), &keep);
+            let hits = search(&snapshot, &q, k, (kernel, Pass::Full), &keep);
             prop_assert_eq!(hits.len(), expected.len());
             for (hit, (score, id)) in hits.iter().zip(&expected) {
                 // Scores are those of the definition; among near-equals f32 may order otherwise.
@@ -143,4 +143,35 @@ fn large_snapshots_are_searched_by_several_threads_alike() {
     let found: Vec<u64> = hits.iter().map(|h| h.id.0).collect();
     let wanted: Vec<u64> = expected.iter().take(10).map(|e| e.1).collect();
     assert_eq!(found, wanted);
+}
+
+/// The sampling pass may lose blocks; this says how many, on blocks of noise (the hardest case), and that a block which
+/// the query is about is not lost.
+#[test]
+fn sampling_keeps_what_the_query_is_about_and_most_of_the_rest() {
+    let mut r = Random(11);
+    let dim = 32;
+    let addresses: Vec<BlockAddress> = (0..5000).map(|_| address(&mut r, dim)).collect();
+    let snapshot = snapshot(&addresses, dim);
+    let (mut kept, mut all) = (0, 0);
+    for n in (0..5000).step_by(250) {
+        let near = &addresses[n];
+        if near.heads.iter().any(|h| h.vectors.len() < 10 * dim) {
+            continue;
+        }
+        let heads = near.heads.iter().map(|h| HeadQuery {
+            weight: 1.0,
+            vectors: (0..36 * dim)
+                .map(|i| f32::from(h.vectors[i % h.vectors.len()]) / 64.0 + r.float())
+                .collect(),
+        });
+        let q = AddressQuery { heads: heads.collect() };
+        let full = search(&snapshot, &q, 8, (Kernel::detect(), Pass::Full), &|_| true);
+        let kernel = Kernel::scalar();
+        let sampled = search(&snapshot, &q, 8, (kernel, Pass::Sampled), &|_| true);
+        assert_eq!(full[0], sampled[0]);
+        kept += sampled.iter().filter(|s| full.contains(s)).count();
+        all += full.len();
+    }
+    assert!(all >= 40 && kept * 10 >= all * 9, "{kept} of {all}");
 }

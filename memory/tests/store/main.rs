@@ -1,4 +1,5 @@
 //! The store as its users see it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod damage;
 mod failing;
