@@ -22,7 +22,10 @@ pub mod tail;
 pub mod text;
 pub mod window;
 
-pub use {lcedge_memory as memory, lcedge_models as models, lcedge_targets as targets};
+pub use {
+    lcedge_compress as compress, lcedge_memory as memory, lcedge_models as models,
+    lcedge_targets as targets,
+};
 
 pub use config::{MemoryMode, RecallMode, SessionConfig};
 pub use plan::{Plan, Request};

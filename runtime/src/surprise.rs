@@ -134,6 +134,12 @@ impl Lines {
         self.top.insert(at, line);
     }
 
+    /// Tokens of the current source whose surprise was measured, and its sum in nats.
+    #[must_use]
+    pub const fn measured(&self) -> (u64, f64) {
+        (self.seen, self.total)
+    }
+
     /// The most surprising lines, most surprising first.
     #[must_use]
     pub fn top(&self) -> &[SurprisingLine] {

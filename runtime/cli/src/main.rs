@@ -1,2 +1,17 @@
-//! The lcedge command.
-fn main() {}
+//! The `lcedge` command.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod config;
+mod context;
+mod failure;
+mod output;
+mod process;
+mod run;
+mod size;
+mod stop;
+
+fn main() -> std::process::ExitCode {
+    run::main()
+}

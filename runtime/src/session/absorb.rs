@@ -271,7 +271,7 @@ impl Session {
     }
 
     /// Cuts every block that is full (with `rest`, also a last short one) and hands it over.
-    fn cut_blocks(&mut self, rest: bool) -> Result<(), AbsorbError> {
+    pub(super) fn cut_blocks(&mut self, rest: bool) -> Result<(), AbsorbError> {
         while let Some(cut) = self.tail.next_cut(BLOCK_TOKENS, rest) {
             let (id, text_hash) = (self.source.as_ref().and_then(|s| s.id), cut.span);
             let outcome = match (&mut self.spill, id) {
@@ -298,7 +298,7 @@ impl Session {
         Ok(())
     }
 
-    fn note_progress(&mut self, complete: bool) -> Result<(), AbsorbError> {
+    pub(super) fn note_progress(&mut self, complete: bool) -> Result<(), AbsorbError> {
         let (Some(spill), Some(source)) = (&mut self.spill, &self.source) else { return Ok(()) };
         let Some(id) = source.id else { return Ok(()) };
         let progress = Progress {

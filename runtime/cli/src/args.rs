@@ -1,0 +1,332 @@
+//! What can be typed. This one definition gives parsing, help, completions and the man page.
+//!
+//! A flag with an environment variable can also be set in `lcedge.toml`, under its long name.
+
+mod common;
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use common::{Color, Common, OnOff};
+
+const ABOUT: &str = "Gives a small language model a memory that does not run out";
+
+const LONG_ABOUT: &str = "\
+Gives a small language model a memory that does not run out.
+
+lcedge streams any amount of text through a small model in a fixed amount of RAM, keeps what left \
+the model's window on disk, brings the right pieces back when they matter, and says which line of \
+the input each answer comes from.";
+
+const AFTER_HELP: &str = "\
+Start here:
+  lcedge stream --input server.log --ask \"Which address did root log in from?\"
+  lcedge stream --input logs/ --store memory       keep what was read ...
+  lcedge ask \"Who restarted the database?\" --store memory       ... and ask later
+
+Settings come from flags, then LCEDGE_... variables, then lcedge.toml (in this folder, else in the \
+per-user configuration folder). Exit codes: 0 done, 1 the answer is no, 2 could not run, 130/143 \
+stopped.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lcedge",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read a file, a folder or standard input through the model, and answer questions about it
+    Stream(StreamArgs),
+    /// Ask the memory
+    Ask(AskArgs),
+    /// Look into the memory, check it, rebuild its catalogue
+    #[command(subcommand)]
+    Memory(MemoryCommand),
+    /// List, inspect and prepare models
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Show every size before anything is allocated
+    Plan,
+    /// Check this machine: library, model, store, disk
+    Doctor,
+    /// Measure speed
+    #[command(
+        subcommand,
+        after_help = "`--smoke` makes each of them as small as it can be: it shows that it works."
+    )]
+    Bench(BenchCommand),
+    /// Measure quality
+    #[command(subcommand)]
+    Eval(EvalCommand),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// How a source's bytes are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text of any kind; binary files are refused
+    Auto,
+    /// Text, whatever its bytes look like
+    Text,
+    /// The same: a log
+    Log,
+    /// The same, and lines that are not JSON are counted
+    Jsonl,
+}
+
+/// `stream`.
+#[derive(Debug, Args)]
+pub(crate) struct StreamArgs {
+    /// What to read: a file, a folder (every text file in it) or - for standard input
+    #[arg(long, short, value_name = "FILE|DIR|-")]
+    pub(crate) input: PathBuf,
+    /// Keep reading as the file grows, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// A question to answer after reading; may be given several times
+    #[arg(long, value_name = "QUESTION")]
+    pub(crate) ask: Vec<String>,
+    /// A file of questions, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) questions: Option<PathBuf>,
+    /// How many of the most surprising lines to show
+    #[arg(long, value_name = "N", default_value_t = 5, env = "LCEDGE_TOP")]
+    pub(crate) top: usize,
+    /// What the input is
+    #[arg(long, value_enum, default_value_t = Format::Auto, env = "LCEDGE_FORMAT")]
+    pub(crate) format: Format,
+    /// The name of the source in the memory, instead of the file's own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+}
+
+/// How answers are made.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = 40, env = "LCEDGE_MAX_TOKENS")]
+    pub(crate) max_tokens: usize,
+    /// Most citations of an answer
+    #[arg(long, value_name = "N", default_value_t = 8, env = "LCEDGE_CITATIONS")]
+    pub(crate) citations: usize,
+    /// 0 always takes the most probable token
+    #[arg(long, value_name = "T", default_value_t = 0.0, env = "LCEDGE_TEMPERATURE")]
+    pub(crate) temperature: f32,
+    /// Choose among the K most probable tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0, env = "LCEDGE_TOP_K")]
+    pub(crate) top_k: usize,
+    /// Choose among the most probable tokens that together have probability P
+    #[arg(long, value_name = "P", default_value_t = 1.0, env = "LCEDGE_TOP_P")]
+    pub(crate) top_p: f32,
+    /// Leave out tokens less probable than P times the most probable one
+    #[arg(long, value_name = "P", default_value_t = 0.0, env = "LCEDGE_MIN_P")]
+    pub(crate) min_p: f32,
+    /// Start of the random sequence
+    #[arg(long, value_name = "N", default_value_t = 0, env = "LCEDGE_SEED")]
+    pub(crate) seed: u64,
+}
+
+/// `ask`.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The questions
+    #[arg(value_name = "QUESTION", required = true)]
+    pub(crate) questions: Vec<String>,
+    /// Search this source alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Exit with 1 when the memory does not hold an answer
+    #[arg(long)]
+    pub(crate) fail_if_absent: bool,
+    /// How many citations to show (the same as --citations)
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+}
+
+/// `memory`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemoryCommand {
+    /// The sources in the memory
+    List,
+    /// Its sizes and counts
+    Stats,
+    /// One block: where it comes from, and its text
+    Show {
+        /// The block's number, as `search` shows it
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+    /// Find passages by their words (no model runs)
+    Search {
+        /// Words to look for
+        #[arg(value_name = "QUERY", required = true)]
+        query: Vec<String>,
+        /// How many passages to show
+        #[arg(long, value_name = "N", default_value_t = 8)]
+        top: usize,
+        /// Search this source alone
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+    },
+    /// Check everything against its checksums; exit 1 when something is damaged
+    Verify {
+        /// Check keys and values and the catalogue's own structure too
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Make the catalogue anew from the segments
+    Rebuild,
+}
+
+/// `model`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The models known by name, and those that are prepared
+    List,
+    /// Shapes, licence and sizes of a model
+    Inspect {
+        /// A name, a folder or a .gguf file
+        #[arg(value_name = "MODEL")]
+        name: String,
+    },
+    /// Fetch a model if need be, and build its graph
+    Prepare {
+        /// A name, a folder or a .gguf file
+        #[arg(value_name = "MODEL")]
+        name: String,
+    },
+}
+
+/// `bench`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// The full streaming loop against the engine alone, interleaved
+    Loop(LoopArgs),
+    /// Search, fuse, read and place, without the model's own time
+    Recall(BlocksArgs),
+    /// Opening: model, library, store
+    Open(BlocksArgs),
+    /// Writing blocks to the store
+    Spill(BlocksArgs),
+}
+
+/// `bench loop`.
+#[derive(Debug, Args)]
+pub(crate) struct LoopArgs {
+    /// Text to stream; a generated log when none is given
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Rounds of each loop
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub(crate) rounds: usize,
+    /// Chunks of one round
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) chunks: usize,
+    /// As small as it can be: shows that it works, measures nothing
+    #[arg(long)]
+    pub(crate) smoke: bool,
+}
+
+/// Benches over a store of synthetic blocks.
+#[derive(Debug, Args)]
+pub(crate) struct BlocksArgs {
+    /// Blocks in the store
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    pub(crate) blocks: usize,
+    /// How often to measure
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) rounds: usize,
+    /// As small as it can be: shows that it works, measures nothing
+    #[arg(long)]
+    pub(crate) smoke: bool,
+}
+
+/// `eval`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Hide facts in a log, stream it, ask for them and for facts that are not there
+    Needles(NeedlesArgs),
+    /// How well the model predicts a text
+    Perplexity {
+        /// The text
+        #[arg(long, short, value_name = "FILE")]
+        input: PathBuf,
+    },
+    /// Whether odd lines surprise more than ordinary ones
+    Surprise {
+        /// The log
+        #[arg(long, short, value_name = "FILE")]
+        input: PathBuf,
+        /// Which lines are odd: their numbers, one a line; or, with as many lines as the log, 0
+        /// or 1 for each
+        #[arg(long, value_name = "FILE")]
+        labels: PathBuf,
+    },
+}
+
+/// Which templates facts are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Family {
+    /// For reporting
+    Evaluation,
+    /// For choosing thresholds
+    Calibration,
+}
+
+/// `eval needles`.
+#[derive(Debug, Args)]
+pub(crate) struct NeedlesArgs {
+    /// The text to hide facts in; a generated log when none is given
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Size of the generated log
+    #[arg(long, value_name = "SIZE", default_value = "250kB", value_parser = crate::size::parse)]
+    pub(crate) bytes: u64,
+    /// Facts to hide
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) facts: usize,
+    /// Questions about facts that are not there
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub(crate) absent: usize,
+    /// Look-alikes to hide; as many as facts when not given
+    #[arg(long, value_name = "N")]
+    pub(crate) distractors: Option<usize>,
+    /// Start of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Which templates
+    #[arg(long, value_enum, default_value_t = Family::Evaluation)]
+    pub(crate) family: Family,
+    /// Leave out the comparison with the exact passage in the window
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", value_parser = BoolishValueParser::new(),
+        action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) no_bounds: bool,
+}

@@ -1,0 +1,73 @@
+//! What the system says of this process.
+
+use std::fs;
+use std::path::Path;
+
+/// Sizes of this process in bytes; 0 where the system does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// Largest resident size so far.
+    pub(crate) peak: u64,
+    /// Resident size.
+    pub(crate) resident: u64,
+    /// Its anonymous part.
+    pub(crate) anonymous: u64,
+}
+
+/// The sizes now (Linux; zeros elsewhere).
+pub(crate) fn memory() -> Memory {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| kib(&status, name) * 1024;
+    Memory { peak: field("VmHWM:"), resident: field("VmRSS:"), anonymous: field("RssAnon:") }
+}
+
+fn kib(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|v| v.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Bytes that this process has written with system calls, where the system tells.
+pub(crate) fn written_bytes() -> Option<u64> {
+    let io = fs::read_to_string("/proc/self/io").ok()?;
+    io.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
+}
+
+/// Bytes of the files in a folder and below.
+pub(crate) fn folder_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(m) if m.is_dir() => folder_bytes(&entry.path()),
+        Ok(m) => m.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+/// Free bytes on the disk of a folder, or of the nearest one above it that exists.
+pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(dir).ok()?;
+    let there = absolute.ancestors().find(|p| p.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_by_name() {
+        let status = "Name:\tx\nVmHWM:\t   12 kB\nRssAnon:\t  7 kB\n";
+        assert_eq!((kib(status, "VmHWM:"), kib(status, "VmRSS:")), (12, 0));
+    }
+
+    #[test]
+    fn a_folder_has_the_bytes_of_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a/x"), "123").unwrap();
+        fs::write(dir.path().join("y"), "45").unwrap();
+        assert_eq!(folder_bytes(dir.path()), 5);
+        assert!(free_bytes(&dir.path().join("not/there")).is_some_and(|b| b > 0));
+    }
+}

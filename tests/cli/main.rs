@@ -1,0 +1,1 @@
+//! The built command, from outside: its output, exit codes and files.
