@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod encoding;
 pub mod fetch;
 pub mod gguf;
+pub mod inspect;
 pub mod onnx;
 pub mod prepare;
 mod ranges;
@@ -20,6 +21,7 @@ pub mod zoo;
 
 pub use card::{Card, RetrievalHead, WeightKind};
 pub use decoder::Decoder;
+pub use inspect::{Inspection, Listed, inspect, list};
 pub use prepare::{PrepareError, PrepareOptions, Prepared, Progress, prepare};
 pub use source::{ModelSource, ResolveError};
 pub use stage::default_cache_dir;

@@ -1,5 +1,6 @@
 //! The decoder as an ONNX graph, written from its weights.
 
+pub mod abilities;
 mod data;
 pub mod graph;
 mod head;

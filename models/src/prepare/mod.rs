@@ -17,6 +17,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use files::fetched_path;
 pub use prepared::{OpenPreparedError, Prepared};
 
 use crate::card::{Card, RetrievalHead, WeightKind};
@@ -34,7 +35,7 @@ use crate::weights::{LayerPart, Part, Weights, WeightsError};
 use files::{Material, Text};
 
 /// Version of what is built: part of the key, so that a newer program prepares anew.
-const BUILDER: &str = "fused-1";
+const BUILDER: &str = "fused-2";
 /// Fewest rows of the table of cosines: positions of a stream rise for long before they are laid anew.
 const POSITIONS_MIN: usize = 32_768;
 
