@@ -51,7 +51,7 @@ impl Block {
             span: Span::default(),
             time_unix_ms: 0,
             tokens: Vec::with_capacity(BLOCK_TOKENS),
-            text: Vec::new(),
+            text: Vec::with_capacity(16 * BLOCK_TOKENS),
             surprise_nats: 0.0,
             starts_mid_line: false,
             ends_mid_line: false,
@@ -125,7 +125,7 @@ impl Spill {
     ) -> Result<Self, SpillError> {
         let (jobs, job_queue) = bounded(SPILL_QUEUE_BLOCKS);
         let (give, free) = bounded(SPILL_QUEUE_BLOCKS + 2);
-        let (answer, written) = unbounded();
+        let (answer, written) = unbounded::<Written>();
         for _ in 0..SPILL_QUEUE_BLOCKS + 2 {
             // The channel holds exactly these buffers.
             let _ = give.try_send(Box::new(Block::empty(geometry)));
@@ -146,6 +146,8 @@ impl Spill {
             .name("lcedge-spill".to_owned())
             .spawn(move || writer.run(&job_queue))
             .map_err(|e| SpillError::Store(format!("no writer thread: {e}")))?;
+        // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
+        let _ = written.recv_timeout(Duration::from_micros(1));
         Ok(Self { jobs, free, written, thread: Some(thread), waited: Duration::ZERO })
     }
 

@@ -4,5 +4,7 @@
 mod absorb;
 mod allocations;
 mod bytes;
+#[path = "../common/exchange.rs"]
+mod exchange;
 mod recall;
 mod resume;

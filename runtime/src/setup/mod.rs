@@ -113,7 +113,7 @@ pub fn default_store_dir(variable: fn(&str) -> Option<std::ffi::OsString>) -> Op
 
 fn fetch_options(options: &SetupOptions) -> FetchOptions {
     let pip = Pip::on_path((options.variable)("PATH"));
-    FetchOptions { offline: options.offline, pip, cancel: None }
+    FetchOptions { offline: options.offline, pip, cancel: options.cancel.clone() }
 }
 
 /// Finds the library or, where the network may be used, fetches it.

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lcedge_memory::KvDtype;
 use lcedge_models::WeightKind;
@@ -54,6 +56,8 @@ pub struct SetupOptions {
     pub ort: Option<PathBuf>,
     /// Reads the environment: for per-user folders, pip, and the library's usual variables.
     pub variable: fn(&str) -> Option<OsString>,
+    /// Ends a download when it becomes true.
+    pub cancel: Option<Arc<AtomicBool>>,
     /// An answer below this confidence is "not found"; `None` takes the calibrated threshold.
     pub confidence_min: Option<f32>,
 }
@@ -79,6 +83,7 @@ impl Default for SetupOptions {
             cache: None,
             ort: None,
             variable: |_| None,
+            cancel: None,
             confidence_min: None,
         }
     }
