@@ -89,9 +89,9 @@ def test_every_answer_stands_in_the_lines_and_no_near_question_is_the_question(s
     g = Grammar(random.Random(2), side)
     for _ in range(2000):
         item = g.item()
-        text = "\n".join(item.lines).replace(",", "")
+        text = "\n".join(item.lines).replace(",", "").replace(" and ", " ")
         for part in item.answer.split(", "):
-            assert part.replace(",", "") in text.replace(" and ", " "), item
+            assert part.replace(",", "").replace(" and ", " ") in text, item
         assert item.answer != ABSENT and item.question not in item.near
         assert "{" not in item.question
 

