@@ -104,7 +104,8 @@ enum Job {
 
 /// The session's end of the queue.
 pub struct Spill {
-    jobs: Sender<Job>,
+    /// `None` once the queue is closed.
+    jobs: Option<Sender<Job>>,
     free: Receiver<Box<Block>>,
     written: Receiver<Written>,
     thread: Option<JoinHandle<()>>,
@@ -148,7 +149,7 @@ impl Spill {
             .map_err(|e| SpillError::Store(format!("no writer thread: {e}")))?;
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
-        Ok(Self { jobs, free, written, thread: Some(thread), waited: Duration::ZERO })
+        Ok(Self { jobs: Some(jobs), free, written, thread: Some(thread), waited: Duration::ZERO })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -167,7 +168,8 @@ impl Spill {
     /// # Errors
     /// [`Full`] with the block when the queue is full or the writer has ended.
     pub fn offer(&mut self, block: Box<Block>) -> Result<(), Full> {
-        match self.jobs.try_send(Job::Block(block)) {
+        let Some(jobs) = &self.jobs else { return Err(Full(block)) };
+        match jobs.try_send(Job::Block(block)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(Job::Block(b)) | TrySendError::Disconnected(Job::Block(b))) => {
                 Err(Full(b))
@@ -183,7 +185,7 @@ impl Spill {
     pub fn push(&mut self, block: Box<Block>) -> Result<(), SpillError> {
         let Err(Full(block)) = self.offer(block) else { return Ok(()) };
         let start = Instant::now();
-        let sent = self.jobs.send(Job::Block(block)).map_err(|_| SpillError::Gone);
+        let sent = self.send(Job::Block(block));
         self.waited += start.elapsed();
         sent
     }
@@ -201,7 +203,7 @@ impl Spill {
     /// # Errors
     /// [`SpillError::Gone`] when the writer has ended.
     pub fn progress(&mut self, source: SourceId, progress: Progress) -> Result<(), SpillError> {
-        self.jobs.send(Job::Progress { source, progress }).map_err(|_| SpillError::Gone)
+        self.send(Job::Progress { source, progress })
     }
 
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
@@ -213,9 +215,14 @@ impl Spill {
         self.ask(|reply| Job::Flush { seal, reply })
     }
 
+    fn send(&self, job: Job) -> Result<(), SpillError> {
+        let jobs = self.jobs.as_ref().ok_or(SpillError::Gone)?;
+        jobs.send(job).map_err(|_| SpillError::Gone)
+    }
+
     fn ask<T>(&mut self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, SpillError> {
         let (reply, answer) = bounded(1);
-        self.jobs.send(job(reply)).map_err(|_| SpillError::Gone)?;
+        self.send(job(reply))?;
         answer.recv().map_err(|_| SpillError::Gone)?
     }
 
@@ -236,12 +243,22 @@ impl Spill {
     /// [`SpillError`] with the store's own words; the thread ends all the same.
     pub fn close(mut self) -> Result<(), SpillError> {
         let flushed = self.flush(true);
-        let thread = self.thread.take();
-        drop(self);
-        if let Some(thread) = thread {
-            thread.join().map_err(|_| SpillError::Gone)?;
-        }
+        self.end();
         flushed
+    }
+
+    /// Closes the queue and waits for the thread, which commits what it has.
+    fn end(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
