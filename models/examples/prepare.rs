@@ -1,5 +1,5 @@
-//! Prepares a model with the host's pip: `prepare NAME|DIR|FILE f32|f16|int8|int4 CACHE_DIR [TEXT]`.
-//! With a text file, also says how fast the tokenizer reads it.
+//! Prepares a model with the host's pip: `prepare NAME|DIR|FILE KIND CACHE_DIR [TEXT]`. With a
+//! text file, also says how fast the tokenizer reads it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

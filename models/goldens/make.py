@@ -232,15 +232,21 @@ def mixed_bytes():
         f"port {40000 + i * 131} ssh2\n" for i in range(18)
     ).encode()
     scripts = (
-        "Ünïcödé – “quotes” … ½ ²³ ①②  ٣٤ हिन्दी में पाठ 中文字符 日本語のテキスト 한국어 Ελληνικά "
-        "Русский текст עברית العربية ไทย 👩‍👩‍👧‍👦 🇩🇪 🙂\u200d e\u0301 \u00a0\u2003\u3000x\u0085y\u2028z\ufeff"
+        "\u00dcn\u00efc\u00f6d\u00e9 \u2013 \u201cquotes\u201d \u2026 \u00bd \u00b2\u00b3 "
+        "\u2460\u2461  \u0663\u0664 \u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902 "
+        "\u092a\u093e\u0920 \u4e2d\u6587\u5b57\u7b26 \u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9"
+        "\u30c8 \ud55c\uad6d\uc5b4 \u0395\u03bb\u03bb\u03b7\u03bd\u03b9\u03ba\u03ac "
+        "\u0420\u0443\u0441\u0441\u043a\u0438\u0439 \u0442\u0435\u043a\u0441\u0442 \u05e2\u05d1"
+        "\u05e8\u05d9\u05ea \u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u0e44\u0e17\u0e22 "
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f1e9\U0001f1ea "
+        "\U0001f642\u200d e\u0301 \u00a0\u2003\u3000x\u0085y\u2028z\ufeff"
         "I'll we've DON'T it's 'S  12345 3.14159 1e-9 0xDEADBEEF v1.2.3 \t\ttabs \r\nCRLF\r\n\n\n   end  \n"
         "<|im_end|> <|im_start|>system <|endoftext|> <repo_name>\n"
         "fn main() { println!(\"{:?}\", x); } // comment\n\tif (a&&b||!c) { return -1; }\n{\"k\":[1,2,{}]}\n"
     ).encode()
     controls = bytes(range(32)) + b" \x7f\x80" + bytes(range(0xC0, 0x100))
     soup = rng.integers(0, 256, 4800, dtype=np.uint8).tobytes()
-    cut = "half a character: €".encode()[:-1] + b" and on \xf0\x9f\x99 \xe2\x82 \xed\xa0\x80 \xc0\xaf\n"
+    cut = "half a character: \u20ac".encode()[:-1] + b" and on \xf0\x9f\x99 \xe2\x82 \xed\xa0\x80 \xc0\xaf\n"
     runs = b"a" * 300 + b"\n" + b" " * 200 + b"x" + b"=" * 250 + b"\n" + b"0" * 150 + b"\n"
     out = page + logs + scripts + controls + cut + runs + soup
     return out[:10240]

@@ -5,7 +5,7 @@
 //! | encoding | bytes | layout | value |
 //! |---|---|---|---|
 //! | Q8_0 | 34 | f16 `d`, 32 x i8 `q` | `d q` |
-//! | Q4_0 | 18 | f16 `d`, 16 bytes: byte j = value j (low nibble), value j + 16 (high) | `d (q - 8)` |
+//! | Q4_0 | 18 | f16 `d`, 16 bytes: byte j = value j (low), value j + 16 (high) | `d (q - 8)` |
 //! | Q4_1 | 20 | f16 `d`, f16 `m`, 16 bytes as Q4_0 | `d q + m` |
 
 use half::{bf16, f16};

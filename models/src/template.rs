@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn python_methods_and_refusals_work() {
         let source = "{%- if messages[0].role == 'tool' %}{{ raise_exception('no tools') }}\
-            {%- endif %}{{ bos_token }}{% for m in messages %}\n    {% if m.content.strip().startswith('a') %}\
+            {%- endif %}{{ bos_token }}{% for m in messages %}\n    \
+            {% if m.content.strip().startswith('a') %}\
             {{ m['content'].strip() | upper }}{% endif %}\n{% endfor %}";
         let t = ChatTemplate::new(source, "<s>", "</s>").unwrap();
         assert_eq!(t.render(&[Message::new("user", " ab ")], false).unwrap(), "<s>AB");

@@ -194,3 +194,26 @@ fn the_template_of_the_gguf_renders() {
     let ids = small().encode_template(&text).unwrap();
     assert_eq!(ids.iter().filter(|id| **id == 1).count(), 3);
 }
+
+proptest::proptest! {
+    /// Whatever the bytes: every byte of the text is in a token or counted as dropped, ends never
+    /// fall, and the last one is the input's end.
+    #[test]
+    fn no_byte_is_lost_silently(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+    ) {
+        let tokenizer = SMALL.get_or_init(small);
+        let encoded = tokenizer.encode_spans(&bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let kept: usize = encoded.ids.iter().map(|id| tokenizer.token_bytes(*id).len()).sum();
+        proptest::prop_assert_eq!(kept as u64 + encoded.dropped_bytes, text.len() as u64);
+        proptest::prop_assert!(encoded.byte_ends.is_sorted());
+        if let Some(last) = encoded.byte_ends.last() {
+            proptest::prop_assert_eq!(*last as usize, bytes.len());
+        }
+        let cut = tokenizer.cut(&bytes, 50);
+        proptest::prop_assert!(cut <= 50 && (cut > 0 || bytes.is_empty()));
+    }
+}
+
+static SMALL: std::sync::OnceLock<Tokenizer> = std::sync::OnceLock::new();

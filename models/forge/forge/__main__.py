@@ -59,7 +59,7 @@ def command_train(a) -> None:
         a.text, recipe, a.tokenizer or a.model, a.replay, a.seed + trainer.step, a.bytes_max
     )
     batches = train.loader(stream, a.workers, pin=decoder.device == "cuda")
-    trainer.run(batches, a.piece, a.checkpoint, a.steps)
+    trainer.run(batches, a.piece, a.checkpoint, a.updates)
     print(f"{trainer.step} steps, {trainer.tokens / 1e6:.1f}M tokens, {trainer.spent:.0f} s")
 
 
@@ -69,18 +69,18 @@ def command_eval(a) -> None:
     net = export.net_of(decoder, a.memory)
     if decoder.device == "cuda":
         decoder.compile()
-    texts = {n: corpus.read(a.text, n, "train", 6_000_000) for n in ("books", "wikipedia")}
+    texts = {n: corpus.read(a.text, n, "train", 3_000_000) for n in ("books", "wikipedia")}
     words = facts.words_from(texts["books"] + texts["wikipedia"])
     evaluate.run(
         net, a.text, words, tokenizer, a.out, decoder.device == "cuda", a.contexts, a.blocks,
-        a.asked, a.loss_rows,
+        a.asked, a.loss_rows, not a.no_beacons,
     )  # fmt: skip
 
 
 def command_export(a) -> None:
     """Writes the files of a memory from a checkpoint."""
     state = torch.load(a.checkpoint, map_location="cpu", weights_only=False)
-    export.write(state["tensors"], a.out)
+    export.write(state["tensors"], a.out, beacons=state["recipe"]["beacons"] > 0)
 
 
 def command_adapt(a) -> None:
@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p = command("train", command_train, "model", "tokenizer", "text", "replay", "checkpoint")
     p.add_argument("--piece", type=float, default=540.0, help="seconds of this piece")
-    p.add_argument("--steps", type=int, default=0)
+    p.add_argument("--updates", type=int, default=0, help="stop after so many updates")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--bytes_max", type=int)
@@ -118,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     p = command("eval", command_eval, "model", "tokenizer", "text", "memory", "out")
     for name, value in (("contexts", 64), ("blocks", 20480), ("asked", 300), ("loss_rows", 16)):
         p.add_argument("--" + name, type=int, default=value)
+    p.add_argument("--no_beacons", action="store_true", help="the memory has no beacons")
     command("export", command_export, "checkpoint", "out")
     p = command("adapt", command_adapt, "model", "out")
     p.add_argument("--steps", type=int, default=60)

@@ -54,31 +54,32 @@ class Address(nn.Module):
         k, s, d = keys.shape
         return (query @ keys.reshape(k * s, d).T).view(-1, k, s).amax(-1)
 
-    def loss(self, x, query_spans, positives, queue: torch.Tensor | None = None):
-        """Contrastive loss of the batch's questions against all of its blocks (and a queue).
+    def loss(self, x, query_spans, positives):
+        """Contrastive loss of the batch's questions against all blocks of the batch.
 
         `x` [B, N, D]; `query_spans` [B, n, 2] (-1: none); `positives` [B, n, p] global block numbers
-        (-1: none); `queue` [M, 4, dim] keys of earlier batches, all negatives.
-        Returns (loss, share of questions whose best block is right, keys [B x blocks, 4, dim]).
+        (-1: none). Returns (loss, share of questions whose best block is right).
+
+        A queue of older keys as further negatives does not work here: positives are always new, so
+        the loss falls when all new keys drift away from the old ones, and nothing else is learnt.
         """
         keys = self.keys(x).flatten(0, 1)
         valid = query_spans[..., 0] >= 0
         if not valid.any():
-            return x.sum() * 0.0, None, keys
+            return x.sum() * 0.0, None
         sample = valid.nonzero()[:, 0]
         spans, good = query_spans[valid], positives[valid]
         longest = 48
         rows = spans[:, :1] + torch.arange(longest, device=x.device)[None]
         mask = rows < spans[:, 1:]
         picked = x[sample[:, None], rows.clamp(max=x.shape[1] - 1)]
-        every = keys if queue is None else torch.cat([keys, queue])
-        scores = self.score(self.queries(picked, mask), every) * self.sharpness.exp()
+        scores = self.score(self.queries(picked, mask), keys) * self.sharpness.exp()
         hit = torch.zeros(scores.shape, dtype=torch.bool, device=x.device)
         hit.scatter_(1, good.clamp(min=0), good >= 0)
         hit[:, 0] |= (good == 0).any(1)  # a padded -1 may have overwritten block 0
         lost = scores.logsumexp(1) - scores.masked_fill(~hit, -1e9).logsumexp(1)
         right = hit.gather(1, scores.argmax(1, keepdim=True)).float().mean()
-        return lost.mean(), right, keys
+        return lost.mean(), right
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """`address.{key,query,gate_key,gate_query,sharpness}`."""

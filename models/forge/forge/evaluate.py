@@ -31,6 +31,8 @@ from .net import Net, to_device
 
 WINDOW, CHUNK = 1024, 256
 FACT_SIZES = Sizes(rows=2048, beacons=512, memory=8192)
+PLAIN_SIZES = Sizes(rows=2048, beacons=0, memory=8192)
+"""For a memory without beacons."""
 LOSS_SIZES = Sizes(rows=4096, beacons=1024, memory=6144, steps=24)
 BATCH = 20
 
@@ -76,7 +78,7 @@ def needle(g: Grammar) -> Item:
     return Item([lines], question, answer, "needle")
 
 
-def columns(text_dir: Path, words: dict, tokenizer, seed: int) -> dict[str, tuple[Composer, object]]:
+def columns(text_dir: Path, words: dict, tokenizer, seed: int, sizes: Sizes = FACT_SIZES) -> dict[str, tuple[Composer, object]]:
     """Composers over held-out text, one a column."""
     trained = {s.name: s.weight for s in corpus.SOURCES if s.trained}
     held = {n: corpus.read(text_dir, n, "held") for n in trained}
@@ -85,7 +87,7 @@ def columns(text_dir: Path, words: dict, tokenizer, seed: int) -> dict[str, tupl
 
     def composer(texts, wordings, number):
         weights = {n: trained.get(n, 1.0) for n in texts}
-        made = Composer(texts, words, tokenizer, seed + number, FACT_SIZES, wordings, weights)
+        made = Composer(texts, words, tokenizer, seed + number, sizes, wordings, weights)
         made.text_items = 12
         return made
 
@@ -165,14 +167,14 @@ def _lay(composer: Composer, case, tier: Tier, end: int, first: int) -> dict:
 
 
 @torch.no_grad()
-def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8: bool = False, size: int = BATCH):
+def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8=False, size=BATCH, until=None):
     """Yields (index, hidden [N, D], address input [N, D]) for each sample."""
     for at in range(0, len(samples), size):
         part = samples[at : at + size]
         padded = part + [part[-1]] * (size - len(part)) if flex else part
         keys = [k for k in padded[0] if k not in ("query", "positive", "target", "weight")]
         batch = to_device({k: np.stack([s[k] for s in padded]) for k in keys}, net.decoder.device)
-        hidden, middle = net.run(batch, layers, flex=flex, int8=int8)
+        hidden, middle = net.run(batch, layers, flex=flex, int8=int8, until=until)
         for i in range(len(part)):
             yield at + i, hidden[i], middle[i]
 
@@ -184,7 +186,8 @@ def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
     for column, (composer, special) in columns_.items():
         cases, end, first = _cases(composer, special, contexts)
         refuse = composer.encode(ABSENT)[0]
-        for tier in TIERS:
+        tiers = [t for t in TIERS if composer.sizes.beacons or not t.ratio]
+        for tier in tiers:
             count = defaultdict(lambda: [0, 0])
             samples = [_lay(composer, c, tier, end, first) for c in cases]
             for i, hidden, _ in run_batches(net, samples, layers, flex, tier.int8):
@@ -294,7 +297,7 @@ def _words(text: str) -> list[str]:
 def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool) -> dict:
     """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
     out: dict = {}
-    for column in ("trained", "kept back", "needle", "log fields, kept kind"):
+    for column in ("trained", "kept back", "needle"):
         composer, special = columns_[column]
         end = composer.sizes.rows - composer.branch_rows
         per = end // BLOCK
@@ -322,7 +325,7 @@ def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int
             samples.append((this, steps, first, branches))
         laid = [composer.lay(t.ids[:end], s, f, np.zeros(64, int), b) for t, s, f, b in samples]
         keys, vectors = [], []
-        for i, _, middle in run_batches(net, laid, layers, flex):
+        for i, _, middle in run_batches(net, laid, layers, flex, until=net.address.layer):
             keys.append(net.address.keys(middle[None, : per * BLOCK].float())[0])
             at = end
             for b in samples[i][3]:
@@ -435,8 +438,30 @@ def written_answers(net: Net, layers, columns_: dict, contexts: int = 16) -> dic
     return out
 
 
+@torch.no_grad()
+def plain_losses(net: Net, layers, text_dir: Path, tokenizer, rows: int = 8, seed: int = 3) -> dict:
+    """Nats a token of the base and of the changed decoder on held-out text, 2,048 tokens a row."""
+    r, d, out = random.Random(seed), net.decoder, {}
+    for source in corpus.SOURCES:
+        text, stacked = corpus.read(text_dir, source.name, "held"), []
+        while len(stacked) < rows:
+            ids: list[int] = []
+            while len(ids) < 2048:
+                piece = "".join(cut_lines(text, 8000, r))
+                ids += tokenizer.encode(piece, add_special_tokens=False).ids
+            stacked.append(ids[:2048])
+        tok = torch.tensor(stacked, device=d.device)
+        for name, chosen in (("base", None), ("new", layers)):
+            hidden, _ = d.plain(tok, chosen)
+            parts = [
+                F.cross_entropy(d.logits(h[:-1]).float(), t[1:]) for h, t in zip(hidden, tok)
+            ]
+            out.setdefault(source.name, {})[name] = round(float(sum(parts) / rows), 4)
+    return out
+
+
 def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool, contexts: int = 64,
-        blocks: int = 20480, asked: int = 300, loss_rows: int = 16) -> dict:  # fmt: skip
+        blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True) -> dict:  # fmt: skip
     """All tables, written to `out` after each one."""
     import time
 
@@ -453,11 +478,14 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
         out.write_text(json.dumps(table, indent=1))
         print(name, f"{time.time() - start:.0f} s", flush=True)
 
-    sets = columns(text_dir, words, tokenizer, 50_000)
+    sizes = FACT_SIZES if beacons else PLAIN_SIZES
+    sets = columns(text_dir, words, tokenizer, 50_000, sizes)
     put("facts", lambda: facts(net, layers, sets, contexts, flex))
     put("assistant", lambda: assistant(net, layers, text_dir, tokenizer))
+    put("plain losses", lambda: plain_losses(net, layers, text_dir, tokenizer))
     put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
-    put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
+    if beacons:
+        put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
     put("written", lambda: written_answers(net, layers, sets))
     return table
 

@@ -43,11 +43,16 @@ def split(tensors: dict[str, torch.Tensor], dtype=torch.float16) -> tuple[dict, 
     return memory, beacons
 
 
-def write(tensors: dict[str, torch.Tensor], out: Path, dtype=torch.float16) -> dict[str, int]:
-    """Writes both files; refuses files above 48 MiB. Returns their sizes."""
+def write(tensors, out: Path, dtype=torch.float16, beacons: bool = True) -> dict[str, int]:
+    """Writes the files (without `beacons` only the first); refuses more than 48 MiB each.
+
+    Returns their sizes in bytes.
+    """
     out.mkdir(parents=True, exist_ok=True)
     sizes = {}
     for name, part in zip((LORA_FILE, BEACON_FILE), split(tensors, dtype)):
+        if name == BEACON_FILE and not beacons:
+            continue
         meta = {"format": "pt", "ratios": json.dumps(RATIOS)}
         save_file(part, out / name, metadata=meta)
         sizes[name] = (out / name).stat().st_size
@@ -58,13 +63,16 @@ def write(tensors: dict[str, torch.Tensor], out: Path, dtype=torch.float16) -> d
 
 def read(folder: Path) -> dict[str, torch.Tensor]:
     """The trained tensors of a folder, in float32 and by their training names."""
-    memory, beacons = load_file(folder / LORA_FILE), load_file(folder / BEACON_FILE)
-    layers = sum(k.endswith("beacon_qkv") for k in beacons)
+    memory = load_file(folder / LORA_FILE)
+    layers = sum(k.endswith("q_proj.lora_A") for k in memory)
     out = {k: v.float() for k, v in memory.items() if k.startswith("address.")}
     for m in MATRICES:
         for part in ("a", "b"):
             names = [f"model.layers.{i}.{HF[m]}.lora_{part.upper()}" for i in range(layers)]
             out[f"lora.{m}.{part}"] = torch.stack([memory[n].float() for n in names])
+    if not (folder / BEACON_FILE).exists():
+        return out
+    beacons = load_file(folder / BEACON_FILE)
     out["beacon.qkv"] = torch.stack(
         [beacons[f"model.layers.{i}.beacon_qkv"].float() for i in range(layers)]
     )

@@ -239,14 +239,14 @@ class Decoder:
         mask=None,
         taps=(),
         int8: bool = False,
-        keep: list | None = None,
+        until: int | None = None,
     ):
         """The exact pass over a batch of layouts (`tok` [B, N] and the arrays of `Layout`).
 
         `beacon_qkv` [L, Q+2KV, D] and `beacon_embedding` [ratios, D] are needed when the batch has
         beacon rows. `gist(i, batch)` gives layer i's function of the beacons' k and v. `mask` may
-        hold a block mask. Returns (hidden of all T rows, {layer: its input}). `keep` collects each
-        layer's input of the next (for tests).
+        hold a block mask. Returns (hidden of all T rows, {layer: its input}). `until`: stop before
+        this layer, after its input was tapped.
         """
         rows = batch["tok"].shape[1]
         x = F.embedding(batch["tok"], self.embedding)
@@ -262,13 +262,13 @@ class Decoder:
         for i, weights in enumerate((layers or self.layers).unbind()):
             if i in taps:
                 seen[i] = x
+            if i == until:
+                break
             fold = None if gist is None else gist(i, batch)
             x = self.memory_layer(
                 x, weights, beacon[i], rot, slot_rot, batch["source"], exact, fold, mask, rows,
                 self.config,
             )  # fmt: skip
-            if keep is not None:
-                keep.append(x)
         return x, seen
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -23,14 +23,17 @@ class Net(nn.Module):
         self.address = Address(decoder.config, address_layer)
         self.to(decoder.device)
 
-    def run(self, batch: dict, layers=None, flex: bool = False, int8: bool = False, taps=None):
-        """The exact pass with the merged change and the beacons -> (hidden, address input)."""
+    def run(self, batch: dict, layers=None, flex: bool = False, int8: bool = False, until=None):
+        """The exact pass with the merged change and the beacons -> (hidden, address input).
+
+        `until`: stop before this layer (for the address alone).
+        """
         layers = layers if layers is not None else self.lora.merged(self.decoder)
         mask = block_mask(batch["order"], batch["lo"], batch["hi"]) if flex else None
         dtype, layer = self.decoder.dtype, self.address.layer
         hidden, seen = self.decoder.run(
             batch, layers, self.beacons.qkv.to(dtype), self.beacons.embedding.to(dtype),
-            mask=mask, taps=(layer,), int8=int8,
+            mask=mask, taps=(layer,), int8=int8, until=until,
         )  # fmt: skip
         return hidden, seen[layer][:, : batch["tok"].shape[1]]
 
@@ -39,9 +42,11 @@ class Net(nn.Module):
         return self.lora.tensors() | self.beacons.tensors() | self.address.tensors()
 
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Takes the tensors that `tensors` gives."""
-        for part in (self.lora, self.beacons, self.address):
-            part.load(tensors)
+        """Takes the tensors that `tensors` gives; beacons may be missing."""
+        self.lora.load(tensors)
+        self.address.load(tensors)
+        if "beacon.qkv" in tensors:
+            self.beacons.load(tensors)
 
 
 def to_device(batch: dict, device) -> dict:

@@ -1,7 +1,7 @@
 """Self-distilled replay: ordinary chat with answers sampled from the base, and plain text.
 
 While the memory is trained, rows of replay keep the assistant: next-token loss plus
-`KL_WEIGHT` x KL(base || new) over all positions of the rows. The base's own distribution is computed
+`kl_weight` x KL(base || new) over all positions of the rows. The base's own distribution is computed
 in the step (one forward of the frozen base), so nothing has to be stored but tokens.
 """
 
@@ -20,7 +20,6 @@ from .data.samples import DEFAULT_SYSTEM, chat_prompt
 from .data.texts import cut_lines
 from .model import Decoder, rms
 
-KL_WEIGHT = 2.0
 ROW = 512
 
 
@@ -102,7 +101,7 @@ def replay_loss(hidden, teacher, norm, head, targets, eps: float):
     return F.nll_loss(new, targets), kl.mean()
 
 
-def step_loss(decoder: Decoder, layers, rows: torch.Tensor, loss=replay_loss):
+def step_loss(decoder: Decoder, layers, rows, loss=replay_loss, kl_weight: float = 2.0):
     """Replay loss of rows [B, ROW] -> (total, cross entropy, KL)."""
     hidden, _ = decoder.plain(rows, layers)
     with torch.no_grad():
@@ -112,4 +111,4 @@ def step_loss(decoder: Decoder, layers, rows: torch.Tensor, loss=replay_loss):
         hidden[:, :-1].reshape(-1, width), teacher[:, :-1].reshape(-1, width), decoder.norm,
         decoder.head, rows[:, 1:].reshape(-1), decoder.config.norm_eps,
     )  # fmt: skip
-    return ce + KL_WEIGHT * kl, ce, kl
+    return ce + kl_weight * kl, ce, kl

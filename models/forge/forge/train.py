@@ -37,20 +37,21 @@ class Recipe:
     loss_rows: int = 640
     replay_chat: int = 10
     replay_text: int = 6
+    kl_weight: float = 3.0
     muon_lr: float = 1.2e-3
     lora_lr: float = 1.0e-3
     embedding_lr: float = 2.0e-3
     address_lr: float = 1.0e-3
-    address_pull: float = 0.3
+    address_pull: float = 0.1
     """Share of the address loss's gradient that reaches the decoder."""
     warm_up: int = 40
     hold: float = 0.3
     """Share of the time before the rates fall."""
     floor: float = 0.05
-    queue: int = 6144
-    """Keys of earlier blocks that serve as further negatives of the address."""
     branch_rows: int = 416
     """Rows at the end of a sample for questions."""
+    steps: int = 24
+    """Largest number of steps of a sample: eight chunks, the rest are questions."""
     scale: float = 1.0
     """Factor on chunk and window, for tiny models."""
     seconds: float = 1200.0
@@ -58,7 +59,7 @@ class Recipe:
 
     def sizes(self) -> Sizes:
         """Static sizes of a batch."""
-        return Sizes(self.rows, self.beacons, self.memory)
+        return Sizes(self.rows, self.beacons, self.memory, steps=self.steps)
 
 
 class Stream(torch.utils.data.IterableDataset):
@@ -117,7 +118,6 @@ class Trainer:
             groups, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=decoder.device != "cpu"
         )
         self.step, self.spent, self.tokens = 0, 0.0, 0
-        self.queue: torch.Tensor | None = None
         self.answer_loss, self.replay_loss = answer_loss, replay.replay_loss
         if compiled:
             decoder.compile()
@@ -144,13 +144,11 @@ class Trainer:
         out = {"memory": self.answer_loss(rows, d.norm, d.head, targets, weight, d.config.norm_eps)}
         pull = self.recipe.address_pull
         middle = middle * pull + middle.detach() * (1 - pull)
-        out["address"], out["found"], keys = self.net.address.loss(
-            middle, batch["query"], batch["positive"], self.queue
+        out["address"], out["found"] = self.net.address.loss(
+            middle, batch["query"], batch["positive"]
         )
-        queue = keys.detach() if self.queue is None else torch.cat([keys.detach(), self.queue])
-        self.queue = queue[: self.recipe.queue]
         out["replay"], out["chat"], out["kl"] = replay.step_loss(
-            d, layers, batch["replay"], self.replay_loss
+            d, layers, batch["replay"], self.replay_loss, self.recipe.kl_weight
         )
         return out
 
@@ -228,7 +226,7 @@ class Trainer:
 def prepare(text_dir: Path, recipe: Recipe, tokenizer_path: Path, replay_path: Path, seed: int, bytes_max=None):
     """The stream of a training from packed texts and replay rows."""
     texts = {n: corpus.read(text_dir, n, bytes_max=bytes_max) for n in corpus.names()}
-    words = facts.words_from(texts["books"][:12_000_000] + texts["wikipedia"][:12_000_000])
+    words = facts.words_from(texts["books"][:6_000_000] + texts["wikipedia"][:6_000_000])
     chat_rows, chats = replay.load(replay_path)
     return Stream(texts, words, tokenizer_path, recipe, chats, chat_rows, seed)
 

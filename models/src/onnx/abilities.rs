@@ -10,7 +10,8 @@ use crate::card::WeightKind;
 pub enum AbilityError {
     /// The version is too old.
     #[error(
-        "ONNX Runtime {found} with {provider} lacks {ability:?} ({tried}); {since} or newer is needed"
+        "ONNX Runtime {found} with {provider} lacks {ability:?} ({tried}); \
+         {since} or newer is needed"
     )]
     Missing {
         /// What is missing.

@@ -2,11 +2,13 @@
 //! values, rotation before it (`RotaryEmbedding`), RMS norms fused with the residual sum.
 //!
 //! ```text
-//! in   input_ids i64 [1,S]   position_ids i64 [1,S]   rows i64 [R]   score_rows i64 [Q]   targets i64 [Q]
+//! in   input_ids i64 [1,S]   position_ids i64 [1,S]
+//!      rows i64 [R]   score_rows i64 [Q]   targets i64 [Q]
 //!      seqlens_k i32 [1] (= valid + S - 1)   total_sequence_length i32 (= valid + S)
 //!      past.{l}.key, past.{l}.value f32 [1, Hkv, C, D], C = capacity, shared with present
 //! out  present.{l}.key, present.{l}.value (keys rotated)
-//!      key.{l} f32 [1, S, Hkv D] un-rotated      query.{l} f32 [1, S, H D] un-rotated, layers asked for
+//!      key.{l} f32 [1, S, Hkv D] un-rotated
+//!      query.{l} f32 [1, S, H D] un-rotated, of the layers asked for
 //!      logits f32 [R, V]      token_logprob f32 [Q], natural logarithm
 //! ```
 

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | Q8_0 | exact | lossy |
 //! | Q4_0 | exact | exact |
-//! | Q4_1 | lossy | exact with an offset `m + 8 d` a block, that is multiplied with the block's sum of x |
+//! | Q4_1 | lossy | exact with an offset `m + 8 d` a block, times the block's sum of x |
 //! | floats | lossy | lossy |
 
 use crate::encoding::{BLOCK, Encoding, half_at, nibbles};

@@ -36,7 +36,7 @@ use files::{Material, Text};
 
 /// Version of what is built: part of the key, so that a newer program prepares anew.
 const BUILDER: &str = "fused-2";
-/// Fewest rows of the table of cosines: positions of a stream rise for long before they are laid anew.
+/// Fewest rows of the table of cosines: positions of a stream rise long before they are laid anew.
 const POSITIONS_MIN: usize = 32_768;
 
 /// How a model is prepared.
@@ -44,7 +44,7 @@ const POSITIONS_MIN: usize = 32_768;
 pub struct PrepareOptions {
     /// How the big matrices are stored.
     pub weights: WeightKind,
-    /// Layers whose un-rotated queries the graph gives; `None` for those of the model's description.
+    /// Layers whose un-rotated queries the graph gives; `None` for those of its description.
     pub query_layers: Option<Vec<usize>>,
     /// Heads for the training-free address; `None` for those of the model's description.
     pub retrieval_heads: Option<Vec<RetrievalHead>>,
@@ -135,7 +135,8 @@ pub enum PrepareError {
     },
     /// A retrieval head does not exist, or its layer's queries are not an output.
     #[error(
-        "retrieval head (layer {layer}, key/value head {kv_head}) is not of this model, or its layer is not among the query layers {query_layers:?}"
+        "retrieval head (layer {layer}, key/value head {kv_head}) is not of this model, or its \
+         layer is not among the query layers {query_layers:?}"
     )]
     RetrievalHead {
         /// Its layer.
@@ -350,7 +351,8 @@ fn notes(weights: &Weights, kind: WeightKind, built: &Built) -> Result<Vec<Strin
             "the embedding is re-quantised to 8 bits".to_owned()
         }
         (WeightKind::Int4, _) => format!(
-            "matrices are re-quantised from {} to symmetric 4 bits: answers get worse, 8 bits hardly lose",
+            "matrices are re-quantised from {} to symmetric 4 bits: answers get worse, \
+             8 bits hardly lose",
             from.name()
         ),
         _ => format!("matrices are re-quantised from {} to 8 bits", from.name()),

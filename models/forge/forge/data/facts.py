@@ -259,6 +259,11 @@ class Grammar:
 
     def item(self) -> Item:
         """A fact of a random kind."""
+        item = self._draw()
+        item.near = [q for q in item.near if q != item.question]
+        return item
+
+    def _draw(self) -> Item:
         makers = (self.attribute, self.relation, self.record, self.pair, self.listing, self.update, self.several, self.join)  # fmt: skip
         return self.r.choices(makers, (0.40, 0.20, 0.10, 0.05, 0.07, 0.08, 0.04, 0.06))[0]()
 

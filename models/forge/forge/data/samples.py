@@ -22,6 +22,8 @@ from .wordings import TRAIN, Wordings
 SYSTEM = "Answer from memory. If memory does not hold it, say: Not in memory."
 """The system line that marks a memory question."""
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+FOREIGN = 6
+"""Largest number of questions of a sample that train the address."""
 POSITIVES = 8
 """Largest number of blocks that hold an answer."""
 
@@ -102,7 +104,7 @@ class Mode:
 RATIO_SHARES = {4: 0.32, 8: 0.30, 16: 0.20, 32: 0.18}
 
 
-def draw_mode(r: random.Random, scale: float = 1.0) -> Mode:
+def draw_mode(r: random.Random, scale: float = 1.0, with_beacons: bool = True) -> Mode:
     """A mode at random around the runtime's sizes (times `scale`, for tiny models)."""
 
     def tokens(n: int) -> int:
@@ -115,7 +117,7 @@ def draw_mode(r: random.Random, scale: float = 1.0) -> Mode:
     asked = tokens(r.choice((64, 128, 256, 320, 512, 768)))
     recall = r.choice((2, 4, 6, 8, 8, 8, 8))
     beacons = RATIOS
-    if kind < 0.45:
+    if kind < 0.45 or not with_beacons:
         beacons = ()
     elif kind >= 0.70:
         recall = 0
@@ -160,7 +162,7 @@ class Composer:
         # About 2 bytes a token in logs, 4 elsewhere.
         lines = cut_lines(self.texts[source], int(rows * (2.1 if log else 4.3)), r)
         if facts is None:
-            facts = r.randint(4, 10)
+            facts = r.randint(4, 12)
         items = [(item or self.g.item)() for _ in range(facts)]
         placed = self._insert(lines, items)
         text = "".join(lines)
@@ -323,7 +325,7 @@ class Composer:
         r.shuffle(own)
         slots = self.sizes.memory - self._context_slots(mode, ratios, end)
         shown = sum(BLOCK // int(x) for x in ratios[:left] if x)
-        for _ in range(16):
+        for _ in range(2 * self.sizes.steps):
             kind = r.random()
             if kind < 0.60:
                 branch = self._own(own.pop(), mode, first, ratios, holding) if own else None
@@ -342,7 +344,7 @@ class Composer:
             need = (self.sizes.sinks + shown + BLOCK * len(branch.recalled)) if left else 0
             if rows + len(branch.ids) > self.sizes.rows - end or need > slots or len(out) + 8 >= self.sizes.steps:
                 continue
-            if branch.foreign and sum(b.foreign for b in out) >= 4:
+            if branch.foreign and sum(b.foreign for b in out) >= FOREIGN:
                 continue
             out.append(branch)
             rows += len(branch.ids)
@@ -395,14 +397,14 @@ class Composer:
         tokens, weight = np.zeros(rows, np.int64), np.zeros(rows)
         tokens[:end] = ids
         weight[min(128, end // 2) : end] = 1.0
-        query = np.full((4, 2), -1)
-        positive = np.full((4, POSITIVES), -1)
+        query = np.full((FOREIGN, 2), -1)
+        positive = np.full((FOREIGN, POSITIVES), -1)
         at, foreign, steps = end, 0, list(steps)
         for b in branches:
             n = len(b.ids)
             tokens[at : at + n] = b.ids
             weight[at + b.answer[0] : at + b.answer[1]] = b.weight if b.weight > 1 else 1.001
-            if b.foreign and foreign < 4:
+            if b.foreign and foreign < FOREIGN:
                 query[foreign] = at + b.query[0], at + b.query[1]
                 positive[foreign, : len(b.positives)] = b.positives
                 foreign += 1
@@ -436,7 +438,7 @@ class Composer:
         out = []
         for i, this in enumerate(contexts):
             while True:
-                mode = draw_mode(self.r, self.scale)
+                mode = draw_mode(self.r, self.scale, self.sizes.beacons > 0)
                 try:
                     if asked[i]:
                         sample = self.question_sample(this, contexts[(i + 1) % size], mode)
