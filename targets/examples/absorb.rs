@@ -7,6 +7,7 @@
 //! variable LCEDGE_ORT names one.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use lcedge_targets::ort::{EngineOptions, OrtEngine, Packing, Runtime, Search};
@@ -14,11 +15,21 @@ use lcedge_targets::{Engine, StepInput, StepOutput, probe};
 
 type Failure = Box<dyn std::error::Error>;
 
-fn main() -> Result<(), Failure> {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let folder = PathBuf::from(args.first().ok_or("usage: absorb MODEL_DIR [packed] [noarena]")?);
     let card = serde_json::from_slice(&std::fs::read(folder.join("card.json"))?)?;
-    let data = std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local/share/lcedge"));
+    let data = lcedge_models::default_cache_dir(|n| std::env::var_os(n));
     let search = Search::from_environment(None, data.as_deref(), &|n| std::env::var_os(n));
     let library = search.find()?;
     println!("ONNX Runtime {} ({}): {}", library.version, library.reason, library.path.display());
@@ -42,12 +53,12 @@ fn main() -> Result<(), Failure> {
         rates.remove(0);
         rates.sort_by(f64::total_cmp);
         let head = if score { "log-probability of every row" } else { "no logits" };
-        println!("absorb 1024 + {chunk}, {head}: {:.0?} tokens/s (of 3, after one)", rates);
+        println!("absorb 1024 + {chunk}, {head}: {rates:.0?} tokens/s (of 3, after one)");
+        memory("now");
     }
     for len in [512, 1024] {
         println!("decode at {len}: {:.1} tokens/s (16 steps)", decode(&mut engine, len)?);
     }
-    memory("after absorbing and decoding");
     for chunk in [1, 7, 33, 100, 129, 256, 300, 411, 512] {
         absorb(&mut engine, chunk, true)?;
     }

@@ -2,11 +2,23 @@
 //!
 //!     cargo run --release -p lcedge-targets --example fetch_ort
 
+use std::process::ExitCode;
+
 use lcedge_models::default_cache_dir;
 use lcedge_models::fetch::{FetchOptions, Pip};
 use lcedge_targets::ort::{Search, fetch_library};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match find_or_fetch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn find_or_fetch() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name: &str| std::env::var_os(name);
     let data = default_cache_dir(variable).ok_or("neither LCEDGE_CACHE nor HOME is set")?;
     let search = Search::from_environment(None, Some(&data), &variable);

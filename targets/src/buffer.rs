@@ -28,7 +28,7 @@ impl Number for i64 {}
 
 /// A fixed number of values, zeroed, aligned to [`ALIGN_BYTES`], never moved.
 ///
-/// Pages are taken from the system when they are first written.
+/// All pages are taken from the system at once: what was planned is there, or making it fails.
 #[derive(Debug)]
 pub(crate) struct AlignedBuf<T: Number = f32> {
     start: NonNull<T>,

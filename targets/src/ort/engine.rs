@@ -13,11 +13,12 @@ use ort::session::{RunOptions, Session};
 
 use super::abilities::{self, AbilityError};
 use super::bind::BoundWindow;
+use super::opening::{Opening, weights_bytes};
 use super::provider::{self, Cpu, Cuda, Provider};
 use super::runtime::{Runtime, RuntimeError};
-use super::session::{self, Setup};
+use super::session::Setup;
 use super::tensor::{Call, HostMemory, Lent, Tensor};
-use crate::choose::{self, Device, DeviceAsk, DeviceError};
+use crate::choose::{self, Choice, Device, DeviceAsk, DeviceError};
 use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
 use crate::rope::Rope;
 use crate::window::{Plane, Window};
@@ -32,7 +33,11 @@ pub enum Packing {
     /// Matrices are packed into memory each time the engine is loaded.
     #[default]
     InMemory,
-    /// They are packed once, into a folder beside the graph, and mapped from there.
+    /// They are packed once, into a folder beside the graph, and mapped from there: loading is
+    /// several times as fast, and the weights are pages of a file, which the system can give away,
+    /// instead of memory of the process. Costs about twice the size of the weights on disk. Kept
+    /// only where they were seen to give the same results; matrices of 8- and 4-bit blocks are
+    /// always packed in memory.
     BesideGraph,
     /// They are packed once, into a folder under this one.
     Under(PathBuf),
@@ -191,28 +196,43 @@ impl OrtEngine {
                 }));
             }
         };
-        let failed = |error: &ort::Error| graph_error(runtime, graph, choice.device, error);
-        let setup = Setup { threads: options.threads, spin: options.spin };
-        let (session, packed) =
-            open_session(runtime, graph, &card, provider.as_ref(), setup, &options.packing)
-                .map_err(|e| failed(&e))?;
-        let (inputs, outputs) = names(&card);
-        check_names(graph, &session, &inputs, &outputs)?;
+        let opening = Opening {
+            runtime,
+            graph,
+            card: &card,
+            provider: provider.as_ref(),
+            setup: Setup { threads: options.threads, spin: options.spin },
+        };
+        let (session, packed) = opening.session(&options.packing)?;
+        Self::assemble(&opening, session, options.capacity, choice, packed)
+    }
 
+    /// An engine around a session of the graph.
+    pub(super) fn assemble(
+        opening: &Opening<'_>,
+        session: Session,
+        capacity: usize,
+        choice: Choice,
+        packed: Option<Result<PathBuf, String>>,
+    ) -> Result<Self, LoadError> {
+        let (graph, card) = (opening.graph, opening.card);
+        let (inputs, outputs) = names(card);
+        check_names(graph, &session, &inputs, &outputs)?;
         let rope = Rope::new(card.head_dim, card.rope_theta, card.positions);
-        let window = Window::new(card.geometry(64), options.capacity, rope);
-        let host = HostMemory::of(&session).map_err(|e| failed(&e))?;
-        let bound = BoundWindow::new(&host, window, &card).map_err(|e| failed(&e))?;
-        let opened =
-            || -> Result<_, ort::Error> { Ok((RunOptions::new()?, Call::new(&inputs, &outputs)?)) };
-        let (run_options, call) = opened().map_err(|e| failed(&e))?;
+        let window = Window::new(card.geometry(64), capacity, rope);
+        let bind = || -> Result<_, ort::Error> {
+            let host = HostMemory::of(&session)?;
+            let bound = BoundWindow::new(&host, window, card)?;
+            Ok((host, bound, RunOptions::new()?, Call::new(&inputs, &outputs)?))
+        };
+        let (host, bound, options, call) = bind().map_err(|e| opening.failed(&e))?;
         Ok(Self {
             keys: (0..card.layers).map(|_| Lent::new()).collect(),
             queries: card.query_layers.iter().map(|_| Lent::new()).collect(),
-            weights_bytes: weights_bytes(graph, packed.as_ref()),
-            card,
+            weights_bytes: weights_bytes(graph),
+            card: card.clone(),
             session,
-            options: run_options,
+            options,
             host,
             call,
             bound,
@@ -444,69 +464,4 @@ fn check_names(
         }
     }
     Ok(())
-}
-
-/// Opens the session, with packed matrices where they are asked for and can be kept.
-fn open_session(
-    runtime: &Runtime,
-    graph: &Path,
-    card: &Card,
-    provider: &dyn Provider,
-    setup: Setup,
-    packing: &Packing,
-) -> Result<(Session, Option<Result<PathBuf, String>>), ort::Error> {
-    let plain = || session::open(runtime, graph, provider, setup);
-    let beside = graph.parent().unwrap_or(Path::new("."));
-    let cache = match packing {
-        Packing::InMemory => return Ok((plain()?, None)),
-        Packing::BesideGraph => beside,
-        Packing::Under(folder) => folder,
-    };
-    if provider.device() != Device::Cpu {
-        return Ok((plain()?, Some(Err("only the CPU packs matrices".to_owned()))));
-    }
-    let Some(folder) = session::packed_folder(runtime, cache, &card.fingerprint) else {
-        let why = format!("ONNX Runtime {} cannot save them", runtime.version());
-        return Ok((plain()?, Some(Err(why))));
-    };
-    if !session::is_packed(&folder)
-        && let Err(error) = session::pack(runtime, graph, &folder, provider, setup)
-    {
-        // The model runs all the same; the report says why its matrices were not kept.
-        return Ok((plain()?, Some(Err(format!("{}: {error}", folder.display())))));
-    }
-    let session = session::open_packed(runtime, &folder, provider, setup)?;
-    Ok((session, Some(Ok(folder))))
-}
-
-/// Bytes of the weights' files: what is mapped or was copied from them.
-fn weights_bytes(graph: &Path, packed: Option<&Result<PathBuf, String>>) -> u64 {
-    let folder = match packed {
-        Some(Ok(folder)) => folder.as_path(),
-        _ => graph.parent().unwrap_or(Path::new(".")),
-    };
-    let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
-    size(folder.join("weights.bin")) + size(graph.to_path_buf())
-}
-
-fn graph_error(runtime: &Runtime, graph: &Path, device: Device, error: &ort::Error) -> LoadError {
-    let message = error.to_string();
-    let hint = if device != Device::Cpu {
-        format!("; {}", choose::advice(device))
-    } else if message.contains("not a registered function/op")
-        || message.contains("No Op registered")
-        || message.contains("NOT_IMPLEMENTED")
-        || message.contains("Could not find an implementation")
-    {
-        "; this version lacks an operator that the graph needs: use a newer ONNX Runtime (--ort)"
-            .to_owned()
-    } else {
-        String::new()
-    };
-    LoadError::Graph {
-        path: graph.to_path_buf(),
-        version: runtime.version().to_string(),
-        message,
-        hint,
-    }
 }

@@ -6,6 +6,7 @@ mod dynamic;
 mod engine;
 pub mod fetch;
 mod library;
+mod opening;
 pub mod provider;
 mod runtime;
 mod session;

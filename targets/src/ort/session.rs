@@ -18,6 +18,12 @@ use crate::probe;
 
 const GRAPH: &str = "model.onnx";
 const DATA: &str = "weights.bin";
+/// What names of folders with packed graphs begin with.
+const PREFIX: &str = "packed-";
+/// Where one is written before it is renamed, and what makes sure that one process does.
+const STAGE: &str = ".stage-packed";
+const REFUSED: &str = "refused.txt";
+const LOCK: &str = ".packed.lock";
 
 /// How a session is set up.
 #[derive(Clone, Copy, Debug)]
@@ -70,46 +76,101 @@ fn builder(
 
 /// Where the packed form of a graph lies under `cache`: named after the library, the processor and
 /// the model. `None` where the library cannot save it.
-pub(super) fn packed_folder(runtime: &Runtime, cache: &Path, fingerprint: &str) -> Option<PathBuf> {
+pub(super) fn packed_folder(
+    runtime: &Runtime,
+    cache: &Path,
+    graph: &Path,
+    fingerprint: &str,
+) -> Option<PathBuf> {
     if runtime.version() < abilities::SAVES_PACKED.since {
         return None;
     }
     let mut hash = blake3::Hasher::new();
     let processor = probe::processor_text(Path::new("/"));
-    for part in [runtime.build_info(), processor.as_str(), fingerprint] {
+    // A graph that cannot be read gives an error of its own when it is opened.
+    let graph = fs::read(graph).unwrap_or_default();
+    let texts = [runtime.build_info(), processor.as_str(), fingerprint].map(str::as_bytes);
+    for part in texts.into_iter().chain([graph.as_slice()]) {
         hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
+        hash.update(part);
     }
     let key = &hash.finalize().to_hex()[..16];
-    Some(cache.join(format!("packed-{}-{key}", runtime.version())))
+    Some(cache.join(format!("{PREFIX}{}-{key}", runtime.version())))
 }
 
-/// Whether a folder holds a packed graph. It is renamed into place when complete.
-pub(super) fn is_packed(folder: &Path) -> bool {
-    folder.join(GRAPH).is_file() && folder.join(DATA).is_file()
+/// What a folder for a packed graph holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// Nothing yet.
+    Absent,
+    /// A packed graph; it was renamed into place when complete.
+    Whole,
+    /// Why packing was tried and given up: it is not tried again.
+    Refused(String),
 }
 
-/// Saves the packed form of `graph` as `folder`, which is not there before or after a failure.
+pub(super) fn state(folder: &Path) -> Packed {
+    if let Ok(why) = fs::read_to_string(folder.join(REFUSED)) {
+        return Packed::Refused(why);
+    }
+    let whole = folder.join(GRAPH).is_file() && folder.join(DATA).is_file();
+    if whole { Packed::Whole } else { Packed::Absent }
+}
+
+/// Makes `folder`, which appears whole or not at all, with `write`, and keeps what it wrote if
+/// `verify` finds it right; otherwise the folder says why not. Processes that want the same wait
+/// for each other. With `alone`, packed forms for other processors and libraries beside it are
+/// removed: they belong to the same graph and cost its size each.
 pub(super) fn pack(
-    runtime: &Runtime,
-    graph: &Path,
     folder: &Path,
-    provider: &dyn Provider,
-    setup: Setup,
+    alone: bool,
+    write: &dyn Fn(&Path) -> Result<(), PackError>,
+    verify: &dyn Fn(&Path) -> Result<(), String>,
 ) -> Result<(), PackError> {
     let parent = folder.parent().unwrap_or(Path::new("."));
-    let stage = parent.join(format!(".stage-packed-{}", std::process::id()));
-    let result = write_packed(runtime, graph, &stage, provider, setup).and_then(|()| {
-        // Another process may have been faster: then its folder is as good.
-        fs::rename(&stage, folder)
-            .or_else(|e| if is_packed(folder) { Ok(()) } else { Err(e.into()) })
+    fs::create_dir_all(parent)?;
+    // Given back when it is dropped, and by the system when the process dies.
+    let lock = fs::File::create(parent.join(LOCK))?;
+    lock.lock()?;
+    if state(folder) != Packed::Absent {
+        return Ok(());
+    }
+    let stage = parent.join(STAGE);
+    // Of a process that died.
+    remove_folder(&stage)?;
+    let made = write(&stage).and_then(|()| {
+        if let Err(why) = verify(&stage) {
+            remove_folder(&stage)?;
+            fs::create_dir(&stage)?;
+            fs::write(stage.join(REFUSED), why)?;
+        }
+        Ok(fs::rename(&stage, folder)?)
     });
-    // What is left of the stage folder is of no use to anyone; a failure here changes nothing.
-    let _ = fs::remove_dir_all(&stage);
-    result
+    if made.is_err() {
+        // The first error is the one to tell.
+        let _ = remove_folder(&stage);
+        return made;
+    }
+    if alone {
+        for entry in fs::read_dir(parent)?.flatten().filter(|e| e.path() != folder) {
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                remove_folder(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
-fn write_packed(
+/// Removes a folder that may not be there.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the packed form of `graph` into the new folder `stage`.
+pub(super) fn write_packed(
     runtime: &Runtime,
     graph: &Path,
     stage: &Path,

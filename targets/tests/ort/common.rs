@@ -96,13 +96,8 @@ fn random(kind: WeightKind) -> Model {
     if !dir.is_dir() {
         std::fs::create_dir_all(&dir).unwrap();
         let positions = card.positions;
-        let options = BuildOptions {
-            weights: kind,
-            positions,
-            query_layers,
-            head_tile_rows: 50,
-            ..BuildOptions::default()
-        };
+        let options =
+            BuildOptions { positions, query_layers, head_tile_rows: 50, ..BuildOptions::of(kind) };
         build(&weights, &options, &dir, &mut |_, _| {}).unwrap();
     }
     Model { graph: dir.join("model.onnx"), card }
