@@ -1,5 +1,7 @@
 //! A second run continues where the first stopped.
 
+use lcedge::Question;
+
 use crate::bytes::{World, log};
 
 #[test]
@@ -74,4 +76,30 @@ fn a_restored_window_predicts_as_the_unbroken_one() {
     };
     let (whole, broken) = (nats(false), nats(true));
     assert!((whole - broken).abs() < 1e-3 * whole, "{whole} {broken}");
+}
+
+#[test]
+fn questions_in_mid_stream_change_nothing_of_what_is_absorbed() {
+    let text = log(200);
+    let blocks = |asks: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = World::default().open(dir.path());
+        s.begin_source("a").unwrap();
+        for part in text.as_bytes().chunks(700) {
+            s.feed(part).unwrap();
+            s.drain(false).unwrap();
+            if asks {
+                let q = Question { answer_tokens_max: 3, ..Question::new("host3 job 11") };
+                s.ask(&q).unwrap();
+            }
+            assert!(s.window().len() <= s.plan().capacity_tokens);
+        }
+        s.finish_source().unwrap();
+        s.flush().unwrap();
+        assert_eq!(s.fates().total(), text.len() as u64);
+        let reader = s.reader().unwrap();
+        let ids = reader.blocks_of(reader.sources()[0].id);
+        ids.iter().map(|&b| reader.text(b).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(blocks(true), blocks(false));
 }
