@@ -63,7 +63,7 @@ fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     let out = Out::new(&cli.common);
     match cli.command {
         Command::Completions { shell } => return commands::help::completions(&out, shell),
-        Command::Man => return commands::help::man(&out),
+        Command::Man { command } => return commands::help::man(&out, &command),
         _ => {}
     }
     let stop = Stop::install()?;
@@ -85,7 +85,7 @@ fn dispatch(mut context: Context, command: Command) -> Result<u8, Failure> {
         Command::Doctor => commands::doctor::run(context),
         Command::Bench(command) => commands::bench::run(context, &command),
         Command::Eval(command) => commands::eval::run(context, &command),
-        Command::Completions { .. } | Command::Man => Ok(0),
+        Command::Completions { .. } | Command::Man { .. } => Ok(0),
     }
 }
 

@@ -105,7 +105,7 @@ mod tests {
             "nan",
             "inf",
             "18446744073709551616",
-            "9999999T",
+            "99999999T",
         ] {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.contains("512MiB"), "{text}: {wrong}");

@@ -68,6 +68,8 @@ pub struct Intake {
     json: Option<JsonLines>,
     notices: VecDeque<Notice>,
     length: Option<u64>,
+    /// Whether the last byte that the session has is not a line's end.
+    mid_line: bool,
     /// When something new was last read, if it is not settled yet.
     news: Option<Instant>,
 }
@@ -96,6 +98,7 @@ impl Intake {
             json: options.json_lines.then(JsonLines::default),
             notices: VecDeque::new(),
             length: None,
+            mid_line: false,
             news: None,
         };
         if let From::Whole(_) = &intake.from {
@@ -193,6 +196,7 @@ impl Intake {
             }
             session.encode_ahead(part)?;
             self.fed += part.len();
+            self.mid_line = !part.ends_with(b"\n");
             self.news = Some(Instant::now());
             return Ok(Step::Read);
         }
@@ -377,6 +381,12 @@ impl Intake {
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         self.news.is_none()
+    }
+
+    /// Whether what was read in this run ends inside a line.
+    #[must_use]
+    pub const fn ends_mid_line(&self) -> bool {
+        self.mid_line
     }
 
     /// The source.

@@ -17,8 +17,6 @@ impl Session {
             // Unblocked tokens are still there and come last: nothing can be placed before them.
             return Ok(());
         }
-        // A question's recalled blocks may fill more of the window than absorbing leaves for them.
-        self.lay_memory(&[], 0)?;
         // Blocks that a question recalled make room for the recent region.
         self.lay_memory(&[], 0)?;
         let (mut ids, mut tokens) = (Vec::new(), 0);

@@ -14,13 +14,19 @@ pub(crate) fn completions(out: &Out, shell: Shell) -> Result<u8, Failure> {
     Ok(0)
 }
 
-pub(crate) fn man(out: &Out) -> Result<u8, Failure> {
+pub(crate) fn man(out: &Out, words: &[String]) -> Result<u8, Failure> {
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
+    for word in words {
+        command = command.find_subcommand(word).ok_or_else(|| {
+            Failure::bad_argument(format!("there is no command {:?}", words.join(" ")))
+                .hint("`lcedge help` lists them".to_owned())
+        })?;
+    }
     let mut text = Vec::new();
-    let mut command = Cli::command();
-    command.build();
-    let render =
-        |command: clap::Command, text: &mut Vec<u8>| clap_mangen::Man::new(command).render(text);
-    render(command.clone(), &mut text).map_err(|e| Failure::output(&e))?;
+    let page = clap_mangen::Man::new(command.clone());
+    page.render(&mut text).map_err(|e| Failure::output(&e))?;
     out.write(String::from_utf8_lossy(&text).trim_end())?;
     Ok(0)
 }

@@ -17,6 +17,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the live line changes.
 const LIVE: Duration = Duration::from_millis(200);
 
+/// Warnings that are printed while reading.
+const WARNINGS_MAX: usize = 3;
+
 /// The `progress` object of the contract.
 #[derive(Serialize)]
 struct ProgressEvent<'a> {
@@ -34,6 +37,9 @@ struct ProgressEvent<'a> {
 pub(crate) struct Reading {
     /// Time spent reading, questions left out.
     pub(crate) time: Duration,
+    /// Lines that were read without their end.
+    pub(crate) open_lines: u64,
+    warnings: usize,
     start: Instant,
     /// When a progress event was printed last.
     told: Instant,
@@ -50,6 +56,8 @@ impl Reading {
         let now = Instant::now();
         Self {
             time: Duration::ZERO,
+            open_lines: 0,
+            warnings: 0,
             start: now,
             told: now,
             drawn: now,
@@ -106,7 +114,7 @@ impl Reading {
             let step = intake.step(session)?;
             notices(&context.out, intake);
             if let Some(warning) = session.take_warning() {
-                context.out.warn(warning);
+                self.warn(&context.out, &warning);
             }
             match step {
                 Step::End => break,
@@ -123,6 +131,7 @@ impl Reading {
             }
         }
         intake.finish(session)?;
+        self.open_lines += u64::from(intake.ends_mid_line());
         notices(&context.out, intake);
         self.tell(&context.out, session, name)?;
         Ok(true)
@@ -140,6 +149,18 @@ impl Reading {
         then(context, session)?;
         self.start = Instant::now();
         Ok(())
+    }
+
+    /// The same kind of trouble is told a few times and then no more.
+    fn warn(&mut self, out: &Out, warning: &str) {
+        self.warnings += 1;
+        match self.warnings {
+            1..=WARNINGS_MAX => out.warn(warning),
+            n if n == WARNINGS_MAX + 1 => {
+                out.warn("there are more warnings, left out from here on")
+            }
+            _ => {}
+        }
     }
 
     fn tell(&mut self, out: &Out, session: &mut Session, name: &str) -> Result<(), Failure> {

@@ -26,6 +26,8 @@ struct SurpriseEvent<'a> {
     line: u64,
     nats: f32,
     nats_per_token: f32,
+    /// Nats beyond the average of so many tokens: the rank.
+    excess_nats: f32,
     text: &'a str,
 }
 
@@ -54,9 +56,12 @@ pub(crate) fn run(context: &mut Context, args: &StreamArgs) -> Result<u8, Failur
     let ended = run.all(context, listing);
     let summary = Summary::take(&mut run.session, &run.reading, args.input.as_path());
     let closed = run.session.close().map_err(Failure::from);
-    ended?;
-    closed?;
+    if ended.as_ref().is_err_and(Failure::is_broken_pipe) {
+        return ended.map(|()| 0);
+    }
+    // What was absorbed is summed up also when something failed.
     summary.finish(started, &workspace, &report).print(&context.out, &report, &workspace)?;
+    ended.and(closed)?;
     if let Some(code) = context.stop.exit_code() {
         return Ok(code);
     }
@@ -230,6 +235,7 @@ fn surprises(out: &Out, session: &Session, top: usize) -> Result<(), Failure> {
             line: l.line,
             nats: l.nats,
             nats_per_token: l.nats_per_token,
+            excess_nats: l.excess,
             text: &l.text,
         })?;
     }
@@ -238,10 +244,11 @@ fn surprises(out: &Out, session: &Session, top: usize) -> Result<(), Failure> {
     }
     let paint = out.paint;
     out.line("")?;
-    out.line(paint.bold("Most surprising lines"))?;
+    let what = paint.dim("(nats beyond the average of their length)");
+    out.line(format!("{} {what}", paint.bold("Most surprising lines")))?;
     for l in lines {
         let place = format!("{}:{}:", l.source, l.line);
-        let nats = paint.dim(&format!("{:>5.1} nats", l.nats));
+        let nats = paint.dim(&format!("{:>+7.1}", l.excess));
         out.line(format!("  {nats}  {} {}", paint.cyan(&place), clip(&l.text, TEXT_CHARS_MAX)))?;
     }
     Ok(())

@@ -1,0 +1,144 @@
+//! Stores that are not what they should be, and looking into those that are.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::world::{World, finish};
+
+#[test]
+fn a_store_that_is_a_file_is_refused() {
+    let world = World::new();
+    world.write("a.log", World::log(5));
+    world.write("memory", "a file");
+    let error =
+        world.json("stream --input a.log --store memory").code(2).error("store_not_a_directory");
+    assert!(error["message"].as_str().unwrap().contains("memory"), "{error}");
+    assert_eq!(fs::read(world.path("memory")).unwrap(), b"a file", "left as it was");
+    fs::create_dir(world.path("other")).unwrap();
+    world.write("other/thing.txt", "x");
+    world.json("stream --input a.log --store other").code(2).error("store_not_a_store");
+}
+
+#[test]
+fn a_store_of_another_model_is_refused() {
+    let world = World::stored(20);
+    let words = "ask Who? --store memory --weights int8";
+    let error = world.json(words).code(2).error("store_foreign");
+    assert!(error["hint"].as_str().unwrap().contains("--store"), "{error}");
+    world.json("stream --input a.log --store memory --weights int8").code(2).error("store_foreign");
+    world.json("memory verify --deep --store memory").ok();
+}
+
+#[test]
+fn a_truncated_segment_is_found_and_the_rest_still_answers() {
+    let world = World::stored(200);
+    let whole = world.json("memory verify --store memory").ok().one("verify");
+    assert_eq!((&whole["ok"], &whole["corrupt"]), (&true.into(), &0.into()));
+    let segment = world.segment();
+    let length = segment.metadata().unwrap().len();
+    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(length / 2).unwrap();
+    let broken = world.json("memory verify --store memory").code(1).one("verify");
+    assert_eq!(broken["ok"], false);
+    assert!(!broken["problems"].as_array().unwrap().is_empty());
+    assert!(broken["blocks"].as_u64() < whole["blocks"].as_u64());
+    let people = world.run(["memory", "verify", "--store", "memory"]).code(1);
+    assert!(people.out.contains("Damage was found"), "{}", people.out);
+    // What is whole is served, and reading goes on.
+    let answer = world.json("ask Lily --store memory").ok().one("answer");
+    assert!(!answer["citations"].as_array().unwrap().is_empty());
+    world.json("memory rebuild --store memory").ok().one("rebuild");
+    world.json("stream --input a.log --store memory").ok();
+}
+
+#[test]
+fn a_flipped_byte_is_found_by_a_deep_look() {
+    let world = World::stored(60);
+    let segment = world.segment();
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let found = world.json("memory verify --deep --store memory").code(1).one("verify");
+    assert!(found["corrupt"].as_u64() >= Some(1), "{found}");
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let world = World::stored(20);
+    let follow = ["stream", "--input", "a.log", "--store", "memory", "--follow"];
+    let mut command = world.command(follow);
+    let mut first = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let locked = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        world.json("stream --input a.log --store memory").err.contains("store_locked")
+    });
+    // Looking needs no lock.
+    let stats = world.json("memory stats --store memory");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(locked);
+    assert!(stats.ok().one("stats")["blocks"].as_u64() > Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_in_a_clear_error_and_what_is_stored_stays() {
+    let world = World::new();
+    world.write("a.log", World::log(40));
+    world.json("stream --input a.log --store memory").ok();
+    world.write("a.log", World::log(2000));
+    // Files may not grow beyond so many KiB: the same as a disk without room.
+    let limit = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("bash");
+    world.dress(&mut shell);
+    shell.args(["-c", limit, env!("CARGO_BIN_EXE_lcedge")]);
+    shell.args(["stream", "--input", "a.log", "--store", "memory", "--json"]);
+    let ran = finish(shell.stdin(Stdio::null())).code(2);
+    let last = ran.err.lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("\"event\":\"error\""), "{}", ran.err);
+    assert!(last.contains("no_space"), "{last}");
+    // With room again nothing is lost: the rest is read, and all of it is there.
+    let again = world.json("stream --input a.log --store memory").ok();
+    again.summary();
+    let listed = world.json("memory list --store memory").ok().all("source");
+    assert!(listed.iter().any(|s| s["lines"] == 2000 && s["complete"] == true), "{listed:?}");
+    world.json("memory verify --store memory").ok();
+}
+
+#[test]
+fn the_disk_budget_is_kept() {
+    let world = World::new();
+    world.write("a.log", World::log(400));
+    let ran = world.json("stream --input a.log --store memory --disk 600KiB");
+    let bytes: u64 = crate::world::files(&world.path("memory"))
+        .iter()
+        .map(|p| p.metadata().unwrap().len())
+        .sum();
+    // The catalogue's log may pass the line for a moment.
+    assert!(bytes < 1 << 20, "{bytes} {ran:?}");
+    let last = ran.events().pop().unwrap();
+    let fates = &last["fates"];
+    let total: u64 = fates.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(Some(total), last["tokens"].as_u64(), "{last}");
+    if fates["dropped"] != 0 {
+        assert!(ran.err.contains("warning"), "what is dropped is said: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_memory_can_be_looked_into() {
+    let world = World::stored(100);
+    let source = world.json("memory list --store memory").ok().one("source");
+    assert_eq!((&source["source"], &source["lines"]), (&"a.log".into(), &100.into()));
+    let stats = world.json("memory stats --store memory").ok().one("stats");
+    assert!(stats["blocks"].as_u64() > Some(10) && stats["store_bytes"].as_u64() > Some(1000));
+    let hits = world.run(["memory", "search", "day", "77", "--store", "memory", "--json"]).ok();
+    let hit = hits.all("hit").remove(0);
+    assert!(hit["text"].as_str().unwrap().contains("77"), "{hit}");
+    let id = hit["block"].to_string();
+    let block = world.run(["memory", "show", &id, "--store", "memory", "--json"]).ok().one("block");
+    assert_eq!(block["text"], hit["text"]);
+    world.json("memory show 99999 --store memory").code(2).error("block_unknown");
+    let none = world.json("memory search zebra --store memory").ok();
+    assert_eq!(none.out, "");
+}
