@@ -1,5 +1,5 @@
 //! 128-bit registers (NEON): a lane is four registers. Without the offset a value is within ±128,
-//! so four products with a query value within ±63 fit 16 bits (128 * 63 * 4 = 32,256).
+//! so a product with a query value within ±63 fits 16 bits (128 * 63 = 8,064).
 #![expect(unsafe_code, reason = "vector instructions; every block says why it holds")]
 
 use std::arch::aarch64::{
