@@ -97,7 +97,7 @@ fn a_file_without_permission_is_refused() {
     let world = World::new();
     world.write("secret", "x");
     let path = world.path("secret");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o0)).unwrap();
     if std::fs::read(&path).is_ok() {
         // This user may read everything; a path below a file stands for it in the test above.
         return;

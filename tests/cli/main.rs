@@ -1,5 +1,6 @@
 //! The built command, from outside: its output, exit codes and files, with a real (tiny) model and
 //! the real ONNX Runtime.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod commands;
 mod config;

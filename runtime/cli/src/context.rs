@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lcedge::setup::{self, Ready, SetupEvent, SetupOptions};
+use lcedge::setup::{self, Ready, SetupError, SetupEvent, SetupOptions};
 
 use crate::args::{Common, OnOff};
 use crate::failure::Failure;
@@ -83,7 +83,7 @@ impl Context {
     /// Runs `work` of the library's setup with its events shown.
     pub(crate) fn setting_up<T>(
         &mut self,
-        work: impl FnOnce(&SetupOptions, &mut dyn FnMut(SetupEvent)) -> Result<T, setup::SetupError>,
+        work: impl FnOnce(&SetupOptions, &mut dyn FnMut(SetupEvent)) -> Result<T, SetupError>,
     ) -> Result<T, Failure> {
         let (out, options) = (&mut self.out, &self.options);
         let done = work(options, &mut |event| show(out, event));

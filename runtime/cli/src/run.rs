@@ -1,6 +1,7 @@
 //! From the words of a command line to an exit code.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -54,11 +55,16 @@ fn run(words: Vec<OsString>) -> Result<u8, Failure> {
     if let Some(file) = &file {
         command = config::apply(command, file)?;
     }
+    if words.len() < 2 {
+        // Nothing was asked for: help, but not as a result.
+        let _ = writeln!(std::io::stderr(), "{}", command.render_long_help());
+        return Ok(COULD_NOT_RUN);
+    }
     let matches = match command.try_get_matches_from_mut(words) {
         Ok(matches) => matches,
         Err(e) => return usage(&e),
     };
-    let cli = Cli::from_arg_matches(&matches).or_else(|e| Err(usage_failure(&e)))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| usage_failure(&e))?;
     output::remember_json(cli.common.json);
     let out = Out::new(&cli.common);
     match cli.command {

@@ -44,7 +44,7 @@ enum State {
     /// A stream whose first bytes are compared with what an earlier run absorbed.
     Comparing {
         left: u64,
-        hasher: blake3::Hasher,
+        hasher: Box<blake3::Hasher>,
         spool: File,
     },
     /// The set-aside bytes of a stream that turned out to be another.
@@ -110,7 +110,7 @@ impl Intake {
         } else if intake.start.absorbed_bytes > 0 {
             let spool = tempfile::tempfile().map_err(|e| intake.spool(e))?;
             let left = intake.start.absorbed_bytes;
-            intake.state = State::Comparing { left, hasher: blake3::Hasher::new(), spool };
+            intake.state = State::Comparing { left, hasher: Box::default(), spool };
         }
         Ok(intake)
     }
@@ -291,7 +291,7 @@ impl Intake {
         &mut self,
         session: &mut Session,
         left: u64,
-        mut hasher: blake3::Hasher,
+        mut hasher: Box<blake3::Hasher>,
         mut spool: File,
     ) -> Result<Got, InputError> {
         let From::Stream(stream) = &mut self.from else { return Ok(Got::End) };
@@ -318,7 +318,7 @@ impl Intake {
         if *hasher.finalize().as_bytes() != self.start.prefix_hash {
             return self.replay(session, spool);
         }
-        session.continue_hash(hasher);
+        session.continue_hash(*hasher);
         let (name, bytes) = (self.source.name.clone(), self.start.absorbed_bytes);
         self.notices.push_back(Notice::Continues { name, bytes });
         self.fed = in_prefix;

@@ -65,8 +65,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// Looks at a file that will be read: whether it can be opened and is text. What cannot be looked at
-/// without taking from it (standard input, pipes) is left alone.
+/// Looks at a file that will be read: whether it can be opened and is text. What cannot be looked
+/// at without taking from it (standard input, pipes) is left alone.
 ///
 /// # Errors
 /// [`InputError`], as reading it would give.

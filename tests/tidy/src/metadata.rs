@@ -110,5 +110,16 @@ fn text(value: &Value) -> String {
 
 fn relative(root: &Path, path: &str) -> String {
     let inside = Path::new(path).strip_prefix(root).map(|path| path.to_string_lossy().into_owned());
-    inside.unwrap_or_else(|_| path.to_owned()).replace('\\', "/")
+    let inside = inside.unwrap_or_else(|_| path.to_owned()).replace('\\', "/");
+    // A target may lie beside its package: `runtime/cli/../../tests/cli/main.rs`.
+    let mut parts: Vec<&str> = Vec::new();
+    for part in inside.split('/') {
+        match part {
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
 }

@@ -84,13 +84,14 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
     let (fast, plain) = (rate(full), rate(alone));
     let thousandth = |x: f64| (x * 1000.0).round() / 1000.0;
     context.out.line(format!(
-        "full streaming loop {fast:.1} tokens/s, engine alone {plain:.1} (medians of {rounds} rounds \
-         of {tokens} tokens): ratio {:.3}",
+        "full streaming loop {fast:.1} tokens/s, engine alone {plain:.1} (medians of {rounds} \
+         rounds of {tokens} tokens): ratio {:.3}",
         fast / plain
     ))?;
     context.out.event(&json!({
         "event": "bench", "name": "loop", "loop_ratio": thousandth(fast / plain),
-        "loop_ratio_min": thousandth(spread(f64::min)), "loop_ratio_max": thousandth(spread(f64::max)),
+        "loop_ratio_min": thousandth(spread(f64::min)),
+        "loop_ratio_max": thousandth(spread(f64::max)),
         "tokens_per_second": round(fast), "bare_tokens_per_second": round(plain),
         "rounds": rounds, "tokens_per_round": tokens, "window": plan.window_tokens,
         "chunk": plan.chunk_tokens, "threads": plan.threads, "weights": plan.weights,
@@ -107,7 +108,7 @@ fn pair(
     mut full: impl FnMut() -> Result<Duration, Failure>,
     mut bare: impl FnMut() -> Result<Duration, Failure>,
 ) -> Result<(Duration, Duration), Failure> {
-    if i % 2 == 0 {
+    if i.is_multiple_of(2) {
         let f = full()?;
         return Ok((f, bare()?));
     }

@@ -46,8 +46,8 @@ pub(crate) fn run(context: &mut Context, input: &Path, labels: &Path) -> Result<
     let out = &context.out;
     let show = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.3}"));
     out.line(format!(
-        "AUC {} by nats beyond the average (the rank that `stream` shows), {} by nats, {} by nats a \
-         token; {} of {} lines are odd",
+        "AUC {} by nats beyond the average (the rank that `stream` shows), {} by nats, {} by nats \
+         a token; {} of {} lines are odd",
         show(excess),
         show(total),
         show(per_token),
