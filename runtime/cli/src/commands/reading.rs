@@ -231,13 +231,13 @@ fn draw(out: &mut Out, name: &str, total: Option<u64>) {
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
     let template = if total.is_some() {
-        "  {prefix} {bar:20} {percent:>3}%  {wide_msg}"
+        "  {prefix} {bar:10} {percent:>3}%  {wide_msg}"
     } else {
         "  {prefix} {spinner} {binary_bytes}  {wide_msg}"
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_prefix(super::answers::clip(name, 30));
+    bar.set_prefix(super::answers::clip(name, 24));
     out.draw(Some(bar));
 }
