@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use lcedge_memory::BlockId;
 use serde::Serialize;
 
 use crate::rank::FoundBy;
@@ -29,6 +30,8 @@ pub struct Line {
     pub block_score: f32,
     /// Who found that block.
     pub found_by: FoundBy,
+    /// The blocks that hold part of it.
+    pub blocks: Vec<BlockId>,
 }
 
 /// Where a recalled passage came from, and how well it supports the answer.
@@ -52,7 +55,8 @@ pub struct Citation {
     pub text: String,
 }
 
-/// Weights of the scores of a line.
+/// Weights of the scores of a line; the defaults were chosen on the calibration family of
+/// `lcedge eval needles`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LineWeights {
     /// Late interaction with the line's keys.
@@ -67,7 +71,7 @@ pub struct LineWeights {
 
 impl Default for LineWeights {
     fn default() -> Self {
-        Self { address: 0.5, question: 1.0, answer: 1.2, block: 0.5 }
+        Self { address: 1.0, question: 1.0, answer: 0.6, block: 1.0 }
     }
 }
 
@@ -236,6 +240,7 @@ mod tests {
             address,
             block_score: 0.5,
             found_by: FoundBy { address: Some(1), lexical: None },
+            blocks: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Signals {
 }
 
 /// Weights of the logistic function, in the order of [`Signals`], and the constant.
-pub const WEIGHTS: [f32; 5] = [1.5, 2.0, 4.0, 3.0, -4.5];
+pub const WEIGHTS: [f32; 5] = [2.7, 2.6, 2.4, 1.1, -2.6];
 
 /// The confidence, 0 to 1.
 #[must_use]

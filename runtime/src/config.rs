@@ -112,6 +112,9 @@ pub struct SessionConfig {
     pub surprise: bool,
     /// How the two rankings are fused.
     pub fusion: Fusion,
+    /// Lines whose blocks stay in attention for the answer, of all that were recalled; 0 keeps
+    /// everything that was recalled.
+    pub focus_lines: usize,
     /// An answer below this confidence is "not found".
     pub confidence_min: f32,
 }
@@ -123,6 +126,7 @@ impl Default for SessionConfig {
             recall: RecallMode::Kv,
             surprise: true,
             fusion: Fusion::default(),
+            focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
             confidence_min: crate::confidence::THRESHOLD,
         }
     }
