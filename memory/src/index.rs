@@ -64,18 +64,11 @@ pub(crate) fn search(
         return Vec::new();
     }
     let all = snapshot.chunks();
-    let score = |prepared: &PreparedQuery, entry: &Entry, scratch: &mut [i32]| {
-        entry.address.as_ref().map(|a| prepared.score(a, kernel, scratch))
-    };
     let wanted = candidates(k).min(snapshot.len());
     let chunks = |prepared: &PreparedQuery, wanted: usize| {
         parallel(all, snapshot.len(), wanted, |part, top| {
-            let mut scratch = prepared.scratch();
-            for entry in part.iter().flat_map(|c| c.iter()).filter(|e| keep(e)) {
-                if let Some(score) = score(prepared, entry, &mut scratch) {
-                    top.offer(score, entry.info.id);
-                }
-            }
+            let kept = part.iter().flat_map(|c| c.iter()).map(|e| &**e).filter(|e| keep(e));
+            score_all(prepared, kernel, kept, top);
         })
     };
     let sample = snapshot.len().div_ceil(SAMPLE_KEEPS).max(wanted.saturating_mul(4));
@@ -88,12 +81,8 @@ pub(crate) fn search(
         let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);
         let ids = chunks(&few, sample).into_sorted();
         parallel(&ids, ids.len(), wanted, |part, top| {
-            let mut scratch = prepared.scratch();
-            for entry in part.iter().filter_map(|(_, id)| snapshot.get(*id)) {
-                if let Some(score) = score(&prepared, entry, &mut scratch) {
-                    top.offer(score, entry.info.id);
-                }
-            }
+            let kept = part.iter().filter_map(|(_, id)| snapshot.get(*id)).map(|e| &**e);
+            score_all(&prepared, kernel, kept, top);
         })
     };
     let mut best = Top::new(k);
@@ -103,6 +92,21 @@ pub(crate) fn search(
         }
     }
     best.into_sorted().into_iter().map(|(score, id)| AddressHit { id, score }).collect()
+}
+
+/// Offers the scores of all blocks that have an address.
+fn score_all<'a>(
+    prepared: &PreparedQuery,
+    kernel: Kernel,
+    blocks: impl Iterator<Item = &'a Entry>,
+    top: &mut Top,
+) {
+    let mut scratch = prepared.scratch();
+    let mut blocks = blocks.filter_map(|e| Some((e.info.id, e.address.as_ref()?))).peekable();
+    while let Some((id, address)) = blocks.next() {
+        let next = blocks.peek().map(|(_, a)| *a);
+        top.offer(prepared.score(address, next, kernel, &mut scratch), id);
+    }
 }
 
 /// Runs `scan` over parts of `items` (`blocks` in all), on this thread and as many others as

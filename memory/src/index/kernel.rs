@@ -10,6 +10,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod scalar;
 
 use super::tile::Lane;
@@ -71,9 +73,8 @@ impl Kernel {
         all
     }
 
-    /// Blocks from which a search samples first. Scoring one block of 2 heads x 64 vectors x 64 values with 36
-    /// query vectors a head takes 1.5 microseconds with VNNI, 3 with AVX2 and 100 in plain Rust (one core of a
-    /// Zen 4 server); two cores should be done in about 6 ms.
+    /// Blocks from which a search samples first: where scoring all of them in full would pass
+    /// about 6 ms on two cores. `examples/search.rs` prints what a block costs.
     pub(crate) const fn sample_from(self) -> usize {
         match self.0 {
             Kind::Scalar => 512,
@@ -101,16 +102,26 @@ impl Kernel {
 
     /// `out[i]` becomes the largest, over all vectors in `lanes` (whole groups of `per_group`
     /// lanes), of the sum of unsigned bytes times the signed bytes of query vector `i`
-    /// (`words[i]`, `per_group` of them, each byte within ±63).
-    pub(crate) fn max_dots(self, lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    /// (`words[i]`, `per_group` of them, each byte within ±63). `ahead` is what will be asked for
+    /// next: a hint.
+    pub(crate) fn max_dots(
+        self,
+        lanes: &[Lane],
+        ahead: &[Lane],
+        per_group: usize,
+        words: &[i32],
+        out: &mut [i32],
+    ) {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = ahead; // no such hint in stable Rust
         assert!(per_group > 0, "a vector has at least one lane");
         assert_eq!(words.len(), out.len() * per_group, "words of all query vectors");
         match self.0 {
             Kind::Scalar => scalar::max_dots(lanes, per_group, words, out),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => avx2::max_dots(lanes, per_group, words, out),
+            Kind::Avx2 => avx2::max_dots(lanes, ahead, per_group, words, out),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => avx512::max_dots(lanes, per_group, words, out),
+            Kind::Avx512 => avx512::max_dots(lanes, ahead, per_group, words, out),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => neon::max_dots(lanes, per_group, words, out),
         }
@@ -150,7 +161,7 @@ mod tests {
             scalar::max_dots(&lanes, per_group, &words, &mut expected);
             for kernel in Kernel::all() {
                 let mut out = vec![0; queries];
-                kernel.max_dots(&lanes, per_group, &words, &mut out);
+                kernel.max_dots(&lanes, &lanes, per_group, &words, &mut out);
                 prop_assert_eq!(&out, &expected, "{}", kernel.name());
             }
         }

@@ -77,10 +77,17 @@ impl PreparedQuery {
         vec![0; self.vectors_max]
     }
 
-    /// The score of the first pass.
-    pub(crate) fn score(&self, block: &AddressTiles, kernel: Kernel, scratch: &mut [i32]) -> f32 {
+    /// The score of the first passes. `next` is the block that will be scored after this one: its lanes are
+    /// asked for meanwhile.
+    pub(crate) fn score(
+        &self,
+        block: &AddressTiles,
+        next: Option<&AddressTiles>,
+        kernel: Kernel,
+        scratch: &mut [i32],
+    ) -> f32 {
         let mut score = 0.0;
-        for (head, tiles) in self.heads.iter().zip(&block.heads) {
+        for (h, (head, tiles)) in self.heads.iter().zip(&block.heads).enumerate() {
             let n = head.steps.len();
             if n == 0 || tiles.vectors == 0 {
                 continue;
@@ -88,7 +95,8 @@ impl PreparedQuery {
             let lanes = tiles.lanes(self.lanes * STEP);
             let Some(lanes) = block.lanes.get(tiles.first..tiles.first + lanes) else { continue };
             let dots = &mut scratch[..n];
-            kernel.max_dots(lanes, self.lanes, &head.words, dots);
+            let ahead = next.and_then(|b| Some(b.head(b.heads.get(h)?, self.lanes * STEP)));
+            kernel.max_dots(lanes, ahead.unwrap_or(&[]), self.lanes, &head.words, dots);
             let sum: f32 = dots
                 .iter()
                 .zip(&head.offsets)

@@ -9,40 +9,59 @@ use std::arch::x86_64::{
     _mm256_setzero_si256,
 };
 
+use super::prefetch::prefetch;
 use crate::index::tile::Lane;
 
 /// Query vectors that are worked on together: 4 x 2 sums, 2 keys, ones and a word fit 16 registers.
 const QUERIES: usize = 4;
+/// Lanes of the next block that are asked for with each tile.
+const AHEAD: usize = 4;
 
-pub(super) fn max_dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+pub(super) fn max_dots(
+    lanes: &[Lane],
+    ahead: &[Lane],
+    per_group: usize,
+    words: &[i32],
+    out: &mut [i32],
+) {
     out.fill(i32::MIN);
     // SAFETY: this kernel is only chosen where the processor has AVX2 (`Kernel::all`).
-    unsafe { all(lanes, per_group, words, out) }
+    unsafe { all(lanes, ahead, per_group, words, out) }
 }
 
 #[target_feature(enable = "avx2")]
-fn all(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+fn all(lanes: &[Lane], ahead: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    let mut aheads = ahead.chunks(per_group);
     for group in lanes.chunks_exact(per_group) {
+        // A few lanes of the next block with each tile of queries.
+        let mut ahead = aheads.next().unwrap_or(&[]).chunks(AHEAD);
         let mut fours = words.chunks_exact(per_group * QUERIES);
         let mut outs = out.chunks_exact_mut(QUERIES);
         for (words, out) in fours.by_ref().zip(outs.by_ref()) {
-            tile::<QUERIES>(group, per_group, words, out);
+            tile::<QUERIES>(group, ahead.next().unwrap_or(&[]), per_group, words, out);
         }
         let rest = outs.into_remainder().chunks_exact_mut(1);
         for (words, out) in fours.remainder().chunks_exact(per_group).zip(rest) {
-            tile::<1>(group, per_group, words, out);
+            tile::<1>(group, ahead.next().unwrap_or(&[]), per_group, words, out);
         }
     }
 }
 
 /// One group against `Q` query vectors; raises `out` to what it finds.
 #[target_feature(enable = "avx2")]
-fn tile<const Q: usize>(group: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+fn tile<const Q: usize>(
+    group: &[Lane],
+    ahead: &[Lane],
+    per_group: usize,
+    words: &[i32],
+    out: &mut [i32],
+) {
     assert_eq!(words.len(), Q * per_group, "whole query vectors");
     assert_eq!(group.len(), per_group, "one group");
     let ones = _mm256_set1_epi16(1);
     let mut sums = [[_mm256_setzero_si256(); 2]; Q];
     for (step, lane) in group.iter().enumerate() {
+        prefetch(ahead, step);
         let keys = load(lane);
         for (q, row) in sums.iter_mut().enumerate() {
             // SAFETY: `q < Q` and `step < per_group`; the length was asserted.

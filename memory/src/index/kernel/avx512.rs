@@ -7,40 +7,55 @@ use std::arch::x86_64::{
     _mm512_set1_epi32, _mm512_setzero_si512,
 };
 
+use super::prefetch::prefetch;
 use crate::index::tile::Lane;
 
 /// Groups and query vectors that are worked on together: 4 x 6 sums and 4 lanes fit 32 registers.
 const GROUPS: usize = 4;
 const QUERIES: usize = 6;
 
-pub(super) fn max_dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+pub(super) fn max_dots(
+    lanes: &[Lane],
+    ahead: &[Lane],
+    per_group: usize,
+    words: &[i32],
+    out: &mut [i32],
+) {
     out.fill(i32::MIN);
     // SAFETY: this kernel is only chosen where the processor has these instructions
     // (`Kernel::all`).
-    unsafe { all(lanes, per_group, words, out) }
+    unsafe { all(lanes, ahead, per_group, words, out) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn all(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+fn all(lanes: &[Lane], ahead: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
     let mut quads = lanes.chunks_exact(per_group * GROUPS);
+    let mut aheads = ahead.chunks(per_group * GROUPS);
     for groups in quads.by_ref() {
-        queries::<GROUPS>(groups, per_group, words, out);
+        queries::<GROUPS>(groups, aheads.next().unwrap_or(&[]), per_group, words, out);
     }
     for group in quads.remainder().chunks_exact(per_group) {
-        queries::<1>(group, per_group, words, out);
+        queries::<1>(group, aheads.next().unwrap_or(&[]), per_group, words, out);
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn queries<const G: usize>(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+fn queries<const G: usize>(
+    lanes: &[Lane],
+    ahead: &[Lane],
+    per_group: usize,
+    words: &[i32],
+    out: &mut [i32],
+) {
+    let mut aheads = ahead.chunks(per_group);
     let mut sixes = words.chunks_exact(per_group * QUERIES);
     let mut outs = out.chunks_exact_mut(QUERIES);
     for (words, out) in sixes.by_ref().zip(outs.by_ref()) {
-        tile::<G, QUERIES>(lanes, per_group, words, out);
+        tile::<G, QUERIES>(lanes, aheads.next().unwrap_or(&[]), per_group, words, out);
     }
     let rest = outs.into_remainder().chunks_exact_mut(1);
     for (words, out) in sixes.remainder().chunks_exact(per_group).zip(rest) {
-        tile::<G, 1>(lanes, per_group, words, out);
+        tile::<G, 1>(lanes, aheads.next().unwrap_or(&[]), per_group, words, out);
     }
 }
 
@@ -48,6 +63,7 @@ fn queries<const G: usize>(lanes: &[Lane], per_group: usize, words: &[i32], out:
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn tile<const G: usize, const Q: usize>(
     lanes: &[Lane],
+    ahead: &[Lane],
     per_group: usize,
     words: &[i32],
     out: &mut [i32],
@@ -56,6 +72,7 @@ fn tile<const G: usize, const Q: usize>(
     assert_eq!(words.len(), Q * per_group, "whole query vectors");
     let mut sums = [[_mm512_setzero_si512(); G]; Q];
     for step in 0..per_group {
+        prefetch(ahead, step);
         let mut keys = [_mm512_setzero_si512(); G];
         for (g, key) in keys.iter_mut().enumerate() {
             // SAFETY: `g < G` and `step < per_group`, so the index is below `G * per_group`,
