@@ -146,7 +146,7 @@ mod tests {
         let mut all = Vec::new();
         for b in 0..6 {
             let scores: Vec<f32> =
-                (0..7).map(|i| (((b * 7 + i) * 2_654_435_761u64 >> 7) % 1000) as f32).collect();
+                (0..7).map(|i| ((((b * 7 + i) * 2_654_435_761u64) >> 7) % 1000) as f32).collect();
             all.extend(scores.iter().copied().zip((b * 7) as usize..));
             c.absorb(block((b * 7) as usize, 7).view(), &scores, &mut s).unwrap();
         }

@@ -1,6 +1,7 @@
 //! How long a search takes, and what it finds compared with brute force.
 //!
-//!     cargo run --release -p lcedge-memory --features testing --example search [BLOCKS] [QUERIES] [STRENGTH]
+//!     cargo run --release -p lcedge-memory --features testing --example search [BLOCKS] [QUERIES]
+//!     [STRENGTH]
 //!
 //! Blocks of random vectors, 2 heads x 64 vectors x 64 values; queries of 36 vectors a head (12
 //! tokens x 3 query heads), near the vectors of one block, so that there is something to find.

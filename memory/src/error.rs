@@ -222,7 +222,8 @@ pub enum AppendError {
         /// Bytes that the block needs.
         needed: u64,
     },
-    /// The disk is full. What was written of the block was taken back; try again when there is space.
+    /// The disk is full. What was written of the block was taken back; try again when there is
+    /// space.
     #[error("the disk is full: {}: {source}", path.display())]
     DiskFull {
         /// The segment.

@@ -164,8 +164,8 @@ impl KvBuf {
     }
 }
 
-/// Where the `[tokens, head_dim]` values of one head lie in a `[layers, kv_heads, tokens, head_dim]`
-/// array.
+/// Where the `[tokens, head_dim]` values of one head lie in a `[layers, kv_heads, tokens,
+/// head_dim]` array.
 #[must_use]
 pub fn head_range(
     geometry: Geometry,

@@ -65,7 +65,8 @@ impl Stored {
     }
 }
 
-/// Sixteen bytes that no other store has: from the system's randomness, by way of the hasher's keys.
+/// Sixteen bytes that no other store has: from the system's randomness, by way of the hasher's
+/// keys.
 pub(crate) fn random_store_id() -> [u8; 16] {
     let mut id = [0; 16];
     for (i, half) in id.chunks_exact_mut(8).enumerate() {

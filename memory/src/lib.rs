@@ -1,21 +1,25 @@
 //! What is remembered: blocks of keys and values on disk, found again by address and by text.
 //!
 //! A [`Store`] is a folder: append-only segment files of checksummed blocks, and a SQLite catalogue
-//! that can always be made again from them ([`rebuild()`]). One process writes; any number read. `FORMAT.md` beside this
-//! crate describes every byte.
+//! that can always be made again from them ([`rebuild()`]). One process writes; any number read.
+//! `FORMAT.md` beside this crate describes every byte.
 //!
 //! | to | use |
 //! |---|---|
-//! | append blocks, acknowledge them | [`Store::append`], [`Store::set_progress`], [`Store::commit`] |
+//! | append blocks, acknowledge them | [`Store::append`], [`Store::set_progress`],
+//! [`Store::commit`] |
 //! | continue where an earlier run stopped | [`Store::begin_source`] |
-//! | find blocks by their vectors, by their words | [`Reader::search_address`], [`Reader::search_text`] |
-//! | read keys and values, text, tokens | [`Reader::payload`], [`Reader::text`], [`Reader::tokens`] |
+//! | find blocks by their vectors, by their words | [`Reader::search_address`],
+//! [`Reader::search_text`] |
+//! | read keys and values, text, tokens | [`Reader::payload`], [`Reader::text`],
+//! [`Reader::tokens`] |
 //! | look for damage, repair the catalogue | [`verify()`], [`rebuild()`] |
 //!
-//! What holds, whatever happens to the process: a block is durable when [`Store::commit`] has returned (as
-//! the [`SyncPolicy`] says), together with the progress that was set with it; a block that was not committed is not
-//! there after a restart; a block whose bytes are not what was written is never given, but quarantined and reported. The keys and
-//! values are bytes to this crate: `lcedge-compress` makes and reads them.
+//! What holds, whatever happens to the process: a block is durable when [`Store::commit`] has
+//! returned (as the [`SyncPolicy`] says), together with the progress that was set with it; a block
+//! that was not committed is not there after a restart; a block whose bytes are not what was
+//! written is never given, but quarantined and reported. The keys and values are bytes to this
+//! crate: `lcedge-compress` makes and reads them.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -47,9 +51,8 @@
 //!     dtype: KvDtype::Int8,
 //!     payload: &[7; 96],
 //!     address: &address,
-//! })?;
-//! store.set_progress(source, Progress { absorbed_bytes: 41, absorbed_lines: 1, ..Progress::default() })?;
-//! store.commit()?;
+//! })?; store.set_progress(source, Progress { absorbed_bytes: 41, absorbed_lines: 1,
+//! ..Progress::default() })?; store.commit()?;
 //!
 //! let reader = store.reader();
 //! let hits = reader.search_text("Which address did root log in from?", 8, &Filter::default())?;

@@ -5,9 +5,10 @@
 //! (reading on ends the process with SIGBUS) and that nobody writes it while it is read. Here the
 //! promise is kept by what the store does: only sealed segments are mapped; a sealed segment is
 //! never written and never truncated by this code, only unlinked; the folder is private to the
-//! user; one writer holds the lock. What an outsider does to the files is beyond it. Two things soften that: the
-//! length of the file is checked before each copy, and what was copied is checked against its
-//! checksum after the copy, never trusted in place. No reference into a mapping leaves this file.
+//! user; one writer holds the lock. What an outsider does to the files is beyond it. Two things
+//! soften that: the length of the file is checked before each copy, and what was copied is checked
+//! against its checksum after the copy, never trusted in place. No reference into a mapping leaves
+//! this file.
 #![expect(unsafe_code, reason = "memory maps; every block says why it holds")]
 
 use std::{fs::File, io};

@@ -29,8 +29,8 @@ pub struct StoreOptions {
     pub address: AddressLayout,
     /// Whether sealed segments are mapped.
     pub map: MapChoice,
-    /// A segment is sealed when the next block would pass this many bytes. Smaller: more files, sooner
-    /// mapped and sooner freed by forgetting; larger: fewer. Default 256 MiB.
+    /// A segment is sealed when the next block would pass this many bytes. Smaller: more files,
+    /// sooner mapped and sooner freed by forgetting; larger: fewer. Default 256 MiB.
     pub segment_bytes_max: u64,
     /// What `commit` waits for. Default [`SyncPolicy::Data`].
     pub sync: SyncPolicy,
@@ -58,7 +58,8 @@ impl StoreOptions {
     }
 }
 
-/// Which blocks a search may give. The default: all blocks of all sources that no newer version replaces.
+/// Which blocks a search may give. The default: all blocks of all sources that no newer version
+/// replaces.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
     /// Only blocks of these sources (also superseded ones, when they are named here).

@@ -240,8 +240,8 @@ impl Reader {
         snapshot.iter().filter(|e| e.info.source == source).map(|e| e.info.id).collect()
     }
 
-    /// The block before (`-1`) or after (`+1`) a block in its source, or further away; `None` where the source
-    /// ends, or when that block is not served.
+    /// The block before (`-1`) or after (`+1`) a block in its source, or further away; `None` where
+    /// the source ends, or when that block is not served.
     #[must_use]
     pub fn neighbour(&self, id: BlockId, distance: i32) -> Option<BlockId> {
         let snapshot = self.snapshot();
@@ -277,7 +277,8 @@ impl Reader {
         self.snapshot().sources().values().map(|s| s.info()).collect()
     }
 
-    /// The `k` blocks that score best for a query (late interaction, [`crate::address`]), best first.
+    /// The `k` blocks that score best for a query (late interaction, [`crate::address`]), best
+    /// first.
     ///
     /// # Errors
     /// [`ReadError::Query`] when the query does not fit the store's layout.
@@ -290,8 +291,8 @@ impl Reader {
         self.search(query, k, filter, Pass::Sampled)
     }
 
-    /// As [`search_address`](Self::search_address), without the sampling pass by which large stores are searched
-    /// faster: every block is scored with the whole query. To measure with.
+    /// As [`search_address`](Self::search_address), without the sampling pass by which large stores
+    /// are searched faster: every block is scored with the whole query. To measure with.
     ///
     /// # Errors
     /// [`ReadError::Query`].
@@ -318,9 +319,9 @@ impl Reader {
         Ok(index::search(&snapshot, query, k, (self.kernel, pass), &keep))
     }
 
-    /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person typed: its
-    /// words are searched for, any of them, without the words of the question itself; punctuation within a word makes a
-    /// phrase. No text is an error.
+    /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person
+    /// typed: its words are searched for, any of them, without the words of the question itself;
+    /// punctuation within a word makes a phrase. No text is an error.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.

@@ -30,12 +30,13 @@ pub struct RebuildReport {
     pub problems: Vec<String>,
 }
 
-/// Throws the catalogue of a store away and makes it again from the segments; `store.json` too, when it is lost or
-/// damaged. Every byte of every segment is read and checked. Needs the writer's lock. Interrupted, it is done by
-/// the next opening.
+/// Throws the catalogue of a store away and makes it again from the segments; `store.json` too,
+/// when it is lost or damaged. Every byte of every segment is read and checked. Needs the writer's
+/// lock. Interrupted, it is done by the next opening.
 ///
 /// # Errors
-/// [`VerifyError`]: the store is in use, a file cannot be read, or there is neither an identity nor a segment.
+/// [`VerifyError`]: the store is in use, a file cannot be read, or there is neither an identity
+/// nor a segment.
 pub fn rebuild(dir: &Path) -> Result<RebuildReport, VerifyError> {
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(dir));
     load::require_folder(&*storage)?;

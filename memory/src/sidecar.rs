@@ -1,5 +1,6 @@
-//! Address files: the addresses of a sealed segment, laid out as the index searches them, so that opening a store
-//! does not read its keys and values. Made from the blocks, and made again when missing or wrong.
+//! Address files: the addresses of a sealed segment, laid out as the index searches them, so that
+//! opening a store does not read its keys and values. Made from the blocks, and made again when
+//! missing or wrong.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 

@@ -30,11 +30,13 @@ use crate::{
 
 /// Longest text or payload of one block.
 const PART_BYTES_MAX: usize = 1 << 30;
-/// What a block costs beside its record, in the catalogue and the address file, at a guess from above.
+/// What a block costs beside its record, in the catalogue and the address file, at a guess from
+/// above.
 const OVERHEAD_BYTES: u64 = 1024;
 
-/// Writes a store, and is the only one who does while it lives. Dropping it without [`commit`](Self::commit)
-/// leaves what was appended since the last one unacknowledged: the next writer does not find it.
+/// Writes a store, and is the only one who does while it lives. Dropping it without
+/// [`commit`](Self::commit) leaves what was appended since the last one unacknowledged: the next
+/// writer does not find it.
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -43,7 +45,8 @@ pub struct Store {
     options: StoreOptions,
     /// The segment that is appended to.
     active: Option<Active>,
-    /// Full segments that are sealed once a commit covers their blocks, and segments of earlier runs.
+    /// Full segments that are sealed once a commit covers their blocks, and segments of earlier
+    /// runs.
     closing: Vec<Active>,
     /// Blocks that the catalogue does not have yet.
     pending: Vec<NewBlock>,
@@ -87,8 +90,8 @@ impl std::fmt::Debug for LockGuardBox {
 }
 
 impl Store {
-    /// Opens the store in a folder as its one writer, or makes it. What an earlier writer left unacknowledged is
-    /// cut off; what it left half done is finished.
+    /// Opens the store in a folder as its one writer, or makes it. What an earlier writer left
+    /// unacknowledged is cut off; what it left half done is finished.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is changed then.
@@ -128,8 +131,8 @@ impl Store {
         self.bytes.files + self.bytes.catalogue + self.bytes.pending
     }
 
-    /// The newest version of a source, to be absorbed from where an earlier run stopped; a new one when the name
-    /// is new. Open segments of other sources are sealed at the next commit.
+    /// The newest version of a source, to be absorbed from where an earlier run stopped; a new one
+    /// when the name is new. Open segments of other sources are sealed at the next commit.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -143,8 +146,8 @@ impl Store {
         self.source_state(id)
     }
 
-    /// A new version of a source, from its beginning; the version before is kept as superseded. For a name that is
-    /// new, its first version.
+    /// A new version of a source, from its beginning; the version before is kept as superseded. For
+    /// a name that is new, its first version.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -236,8 +239,8 @@ impl Store {
         }
     }
 
-    /// Says how far a source was absorbed. It becomes durable, and visible, with the blocks that it covers, at the
-    /// next [`commit`](Self::commit).
+    /// Says how far a source was absorbed. It becomes durable, and visible, with the blocks that it
+    /// covers, at the next [`commit`](Self::commit).
     ///
     /// # Errors
     /// [`SourceError::Unknown`], [`SourceError::Latched`].
@@ -255,8 +258,8 @@ impl Store {
         Ok(())
     }
 
-    /// Appends a block. Readers of this process see it at once (its text: after the commit); it is durable after
-    /// [`commit`](Self::commit).
+    /// Appends a block. Readers of this process see it at once (its text: after the commit); it is
+    /// durable after [`commit`](Self::commit).
     ///
     /// # Errors
     /// [`AppendError`]. Whatever the error, no part of the block stays.

@@ -33,7 +33,8 @@ pub struct VerifyReport {
     pub quarantined: u64,
     /// Blocks of the catalogue whose bytes are gone.
     pub missing: u64,
-    /// Blocks on disk that no commit covers: of a writer at work, or of one that was killed. Not damage.
+    /// Blocks on disk that no commit covers: of a writer at work, or of one that was killed. Not
+    /// damage.
     pub unacknowledged: u64,
     /// All that is wrong, for people.
     pub problems: Vec<String>,
@@ -47,9 +48,9 @@ impl VerifyReport {
     }
 }
 
-/// Checks a store without changing it, beside a writer if need be: every record's header, text and address against
-/// their checksums and the catalogue against the records; when `deep`, keys and values, the address files' vectors and SQLite's
-/// own structures as well.
+/// Checks a store without changing it, beside a writer if need be: every record's header, text and
+/// address against their checksums and the catalogue against the records; when `deep`, keys and
+/// values, the address files' vectors and SQLite's own structures as well.
 ///
 /// # Errors
 /// [`VerifyError`] when it cannot be checked at all.

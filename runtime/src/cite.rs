@@ -106,8 +106,8 @@ pub fn words(text: &str) -> Vec<String> {
     all
 }
 
-/// How much of `wanted` a text holds, by weight; a word counts whole when it stands in the text, and
-/// by four fifths when only a word of the same stem does.
+/// How much of `wanted` a text holds, by weight; a word counts whole when it stands in the text,
+/// and by four fifths when only a word of the same stem does.
 #[must_use]
 pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
     let total: f32 = wanted.iter().map(|w| w.1).sum();

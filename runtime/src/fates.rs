@@ -179,6 +179,8 @@ mod tests {
         );
     }
 
+    const OUTCOMES: [Outcome; 3] = [Outcome::Stored, Outcome::Lost, Outcome::TextOnly];
+
     proptest! {
         #[test]
         fn fates_add_up_whatever_happens(ops in prop::collection::vec((0u8..5, 1u64..90), 0..200)) {
@@ -188,7 +190,7 @@ mod tests {
                 match op {
                     0 | 1 => { l.absorb(n); unblocked += n; window += n; }
                     2 => { let n = n.min(unblocked); l.block(n, Outcome::Pending); unblocked -= n; }
-                    3 => l.settle([Outcome::Stored, Outcome::Lost, Outcome::TextOnly][n as usize % 3]),
+                    3 => l.settle(OUTCOMES[n as usize % 3]),
                     _ => { let n = n.min(window - unblocked.min(window)); l.evict(n); window -= n; }
                 }
                 let f = l.fates(n, n / 2);

@@ -343,7 +343,7 @@ mod tests {
         let p = Plan::new(&card(), LAYOUT, &request()).unwrap();
         assert_eq!(p.recent_tokens_max, 512 - 4 - 128);
         assert_eq!(p.memory_tokens_max, 260);
-        assert_eq!(p.capacity_tokens, (260 + 64 + 256 + 256).max(640));
+        assert_eq!(p.capacity_tokens, 260 + 64 + 256 + 256, "more than window and chunk");
         let per_slot = card().geometry(64).values_per_token() as u64 * 3 * 4;
         assert_eq!(p.ram.window, p.capacity_tokens as u64 * per_slot);
         let parts = [p.ram.weights, p.ram.engine, p.ram.index, p.ram.queue, p.ram.map];

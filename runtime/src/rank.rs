@@ -96,7 +96,8 @@ mod tests {
     fn fusion_by_table() {
         let f = Fusion { address: 1.0, lexical: 1.0, k: 1.0 };
         // Shares at ranks 1, 2, 3: 2/2, 2/3, 2/4, each times 1/2.
-        let cases: [(&[u64], &[u64], &[(u64, f32)]); 5] = [
+        type Case = (&'static [u64], &'static [u64], &'static [(u64, f32)]);
+        let cases: [Case; 5] = [
             (&[], &[], &[]),
             (&[7], &[], &[(7, 1.0)]),
             (&[], &[3, 4], &[(3, 1.0), (4, 2.0 / 3.0)]),

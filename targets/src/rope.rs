@@ -1,5 +1,5 @@
-//! Rotary position embedding (RoPE, Su et al. 2021), half-rotation order as in Hugging Face's Llama:
-//! value `i` of a head is paired with value `i + head_dim / 2`.
+//! Rotary position embedding (RoPE, Su et al. 2021), half-rotation order as in Hugging Face's
+//! Llama: value `i` of a head is paired with value `i + head_dim / 2`.
 
 /// Cosines and sines of every position that may be used.
 ///

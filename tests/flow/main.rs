@@ -1,6 +1,8 @@
 //! The whole loop over the fake engine and a store in a temporary folder: no native library, no
 //! model files.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod absorb;
 mod allocations;
 mod bytes;

@@ -12,17 +12,20 @@ use crate::ready::{options, ready};
 /// Facts of as many tokens each (digits are tokens of their own), their question and values.
 const CASES: [(&str, &str, [&str; 2]); 3] = [
     (
-        "The meeting notes were short. The access code of the building is {}. Nothing else was said.\n",
+        "The meeting notes were short. The access code of the building is {}. \
+         Nothing else was said.\n",
         "What is the access code of the building?",
         ["4417", "9035"],
     ),
     (
-        "We talked for a while in the kitchen. The phone number of the bakery is {}. Then we left.\n",
+        "We talked for a while in the kitchen. The phone number of the bakery is {}. \
+         Then we left.\n",
         "What is the phone number of the bakery?",
         ["552-1837", "640-9921"],
     ),
     (
-        "The captain wrote a short report. The ship carried {} barrels of oil. It arrived on time.\n",
+        "The captain wrote a short report. The ship carried {} barrels of oil. \
+         It arrived on time.\n",
         "How many barrels of oil did the ship carry?",
         ["318", "746"],
     ),

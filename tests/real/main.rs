@@ -4,6 +4,8 @@
 //! `cargo run --release -- model prepare smollm2-135m` and `cargo run --release -- doctor` see to
 //! both.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod counterfactual;
 #[path = "../common/exchange.rs"]
 mod exchange;

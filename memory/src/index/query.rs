@@ -77,8 +77,8 @@ impl PreparedQuery {
         vec![0; self.vectors_max]
     }
 
-    /// The score of the first passes. `next` is the block that will be scored after this one: its lanes are
-    /// asked for meanwhile.
+    /// The score of the first passes. `next` is the block that will be scored after this one: its
+    /// lanes are asked for meanwhile.
     pub(crate) fn score(
         &self,
         block: &AddressTiles,

@@ -145,8 +145,8 @@ fn large_snapshots_are_searched_by_several_threads_alike() {
     assert_eq!(found, wanted);
 }
 
-/// The sampling pass may lose blocks; this says how many, on blocks of noise (the hardest case), and that a block which
-/// the query is about is not lost.
+/// The sampling pass may lose blocks; this says how many, on blocks of noise (the hardest case),
+/// and that a block which the query is about is not lost.
 #[test]
 fn sampling_keeps_what_the_query_is_about_and_most_of_the_rest() {
     let mut r = Random(11);

@@ -1,8 +1,9 @@
 //! Address vectors as the kernels want them.
 //!
-//! Sixteen vectors make a group. A lane holds four neighbouring values of each of the sixteen, plus 128, as
-//! unsigned bytes: one 512-bit register (two of 256 bits, four of 128) whose every 32-bit part belongs to another
-//! vector, so that a dot product needs no sum across a register. A group has `ceil(dim / 4)` lanes.
+//! Sixteen vectors make a group. A lane holds four neighbouring values of each of the sixteen, plus
+//! 128, as unsigned bytes: one 512-bit register (two of 256 bits, four of 128) whose every 32-bit
+//! part belongs to another vector, so that a dot product needs no sum across a register. A group
+//! has `ceil(dim / 4)` lanes.
 
 use std::sync::Arc;
 

@@ -41,7 +41,8 @@ impl RamStorage {
         Self::default()
     }
 
-    /// An empty folder whose catalogue is kept in a real one, so that the store can be opened again.
+    /// An empty folder whose catalogue is kept in a real one, so that the store can be opened
+    /// again.
     #[must_use]
     pub fn with_catalogue(folder: PathBuf) -> Self {
         Self { catalogue: Some(folder), ..Self::default() }

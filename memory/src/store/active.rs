@@ -98,7 +98,8 @@ impl Active {
         Seat { offset: self.bytes, key: self.segment.head.key }
     }
 
-    /// Whether a record of this many bytes would pass the limit. A segment without blocks takes any.
+    /// Whether a record of this many bytes would pass the limit. A segment without blocks takes
+    /// any.
     pub(super) fn is_full(&self, record: u64, max: u64) -> bool {
         !self.blocks.is_empty() && self.bytes.saturating_add(record) > max
     }

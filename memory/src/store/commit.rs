@@ -1,4 +1,5 @@
-//! Making what was appended durable: commit records, sync, catalogue, and then sealing what is full.
+//! Making what was appended durable: commit records, sync, catalogue, and then sealing what is
+//! full.
 
 use super::{
     Store,
@@ -15,11 +16,12 @@ use crate::{
 };
 
 impl Store {
-    /// Makes all that was appended durable, as the sync policy says, and acknowledges it: after this it survives.
-    /// One sync and one catalogue transaction, however many blocks.
+    /// Makes all that was appended durable, as the sync policy says, and acknowledges it: after
+    /// this it survives. One sync and one catalogue transaction, however many blocks.
     ///
     /// # Errors
-    /// [`CommitError`]. After `DiskFull` it can be tried again; after any other the store is to be opened again, and
+    /// [`CommitError`]. After `DiskFull` it can be tried again; after any other the store is to be
+    /// opened again, and
     /// finds either all of this commit or the state of the one before.
     pub fn commit(&mut self) -> Result<(), CommitError> {
         if let Some(after) = &self.latched {

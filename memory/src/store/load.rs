@@ -217,7 +217,8 @@ fn unsealed(shared: &Shared, contents: &Contents) -> Result<Vec<Active>, OpenErr
     Ok(out)
 }
 
-/// Publishes what the catalogue says, as far as the segments agree. Gives what is wrong, for people.
+/// Publishes what the catalogue says, as far as the segments agree. Gives what is wrong, for
+/// people.
 fn take_in(shared: &Shared, contents: &Contents, write: bool) -> Result<Vec<String>, OpenError> {
     let mut problems = Vec::new();
     for bad in &contents.quarantined {

@@ -1,4 +1,5 @@
-//! Bringing the catalogue up to the segments: taking in what was acknowledged, cutting off what was not.
+//! Bringing the catalogue up to the segments: taking in what was acknowledged, cutting off what was
+//! not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,7 +1,8 @@
 //! What a version of ONNX Runtime can do on the CPU, as data.
 //!
 //! Found by running the graph of each kind of weights on each version and comparing its results
-//! with those of 1.31; an older version may load a graph and compute wrong results without an error.
+//! with those of 1.31; an older version may load a graph and compute wrong results without an
+//! error.
 
 use lcedge_models::WeightKind;
 

@@ -58,7 +58,9 @@ pub fn wrong_arrows(workspace: &[Package]) -> Vec<Problem> {
         for dependency in package.dependencies.iter().filter(|one| ours(&one.name)) {
             let for_tests = find(TEST_ARROWS, &package.name).unwrap_or(&[]);
             let name = dependency.name.as_str();
-            if allowed.contains(&name) || (dependency.dev && for_tests.contains(&name)) {
+            // A crate may turn on its own test features.
+            let itself = dependency.dev && name == package.name;
+            if itself || allowed.contains(&name) || (dependency.dev && for_tests.contains(&name)) {
                 continue;
             }
             let knows = if allowed.is_empty() { "none of ours".into() } else { allowed.join(", ") };

@@ -1,6 +1,6 @@
 //! Asking for memory ahead. Blocks lie apart from each other, and processors do not look ahead
-//! across pages on their own: the lanes of the next block are asked for, one at a time, while those of
-//! this one are worked on.
+//! across pages on their own: the lanes of the next block are asked for, one at a time, while those
+//! of this one are worked on.
 #![expect(unsafe_code, reason = "a hint to the processor; the block says why it holds")]
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
