@@ -83,6 +83,16 @@ def command_export(a) -> None:
     export.write(state["tensors"], a.out, beacons=state["recipe"]["beacons"] > 0)
 
 
+def command_golden(a) -> None:
+    """Writes the golden files: the tiny model's, and a trained memory's when one is given."""
+    from . import golden
+
+    if a.tiny:
+        golden.tiny(a.tiny)
+    if a.memory:
+        golden.real(a.model, a.memory, a.memory / "golden.safetensors", a.tokenizer)
+
+
 def command_adapt(a) -> None:
     """Trains and exports a small memory for any model of the Llama family."""
     from .adapt import adapt
@@ -120,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--no_beacons", action="store_true", help="the memory has no beacons")
     command("export", command_export, "checkpoint", "out")
+    p = command("golden", command_golden)
+    for name in ("tiny", "model", "memory", "tokenizer"):
+        p.add_argument("--" + name, type=Path)
     p = command("adapt", command_adapt, "model", "out")
     p.add_argument("--steps", type=int, default=60)
     p.add_argument("--text", type=Path, help="a text file to train on; a made-up one when left out")

@@ -6,7 +6,7 @@ asked of the same state; none sees another). All beacons of a sample lie behind 
 
 For each step the window is, oldest first:
 
-    [ sinks | gist | beacons of blocks that left | recalled blocks ] [ recent exact tokens | this step ]
+    [ sinks | beacons of blocks that left | recalled blocks ] [ recent exact tokens | this step ]
 
 * recent tokens and the step's own tokens stand at their true distances;
 * the memory region ends just before the oldest recent token, so its keys are laid anew for each
@@ -38,7 +38,7 @@ class Step:
     """One call of the decoder.
 
     Rows `start..end`. `first` is the oldest recent token (a multiple of `BLOCK`; 0: nothing has
-    left). `folded`: blocks before this one are no longer seen as beacons. `recalled`: blocks whose
+    left). `folded`: blocks before this one are no longer seen as beacons (their tier is full). `recalled`: blocks whose
     exact keys and values are laid into the memory region, ascending. `branch`: hangs at the end of
     the context instead of following the step before it.
     """
@@ -53,16 +53,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Static sizes of a batch: rows of tokens, of beacons, of memory slots, and gist copies."""
+    """Static sizes of a batch: rows of tokens, of beacons and of memory slots."""
 
     rows: int
     beacons: int
     memory: int
     sinks: int = 4
-    gist: int = 0
-    """Slots of the gist, 0 = none. One copy for each step in which something has left."""
     steps: int = 16
-    """Largest number of steps; only the gist's arrays depend on it."""
+    """Largest number of steps of a sample."""
 
 
 class LayoutError(ValueError):
@@ -71,14 +69,12 @@ class LayoutError(ValueError):
 
 @dataclass
 class Layout:
-    """Arrays of one sample (int64). T = rows + beacons, K = T + memory (+ steps x gist).
+    """Arrays of one sample (int64). T = rows + beacons, K = T + memory.
 
     `order` and `pos` [T]: order index and position of each query and of its own key.
     `lo`, `hi` [K]: the interval of queries that sees each key.
     `beacon` [beacons]: embedding index of each beacon. `source` [memory]: row of T that a slot copies.
     `slot_pos` [memory]: its position. `exact` [memory]: 1 where the slot is a recalled exact token.
-    `gist_pos` [steps x gist]: positions of the gist's copies. `fold` [steps, beacons]: 1 where a
-    beacon is folded into the gist just before this step.
     """
 
     order: np.ndarray
@@ -89,8 +85,6 @@ class Layout:
     source: np.ndarray
     slot_pos: np.ndarray
     exact: np.ndarray
-    gist_pos: np.ndarray
-    fold: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
@@ -141,18 +135,15 @@ def build(steps: list[Step], ratios: np.ndarray, sizes: Sizes) -> Layout:
     if nb > sizes.beacons:
         raise LayoutError(f"{nb} beacons do not fit {sizes.beacons}")
     total = n + sizes.beacons
-    gist_rows = sizes.steps * sizes.gist
     out = Layout(
         order=np.ones(total, np.int64),
         pos=np.zeros(total, np.int64),
-        lo=np.zeros(total + sizes.memory + gist_rows, np.int64),
-        hi=np.zeros(total + sizes.memory + gist_rows, np.int64),
+        lo=np.zeros(total + sizes.memory, np.int64),
+        hi=np.zeros(total + sizes.memory, np.int64),
         beacon=np.zeros(sizes.beacons, np.int64),
         source=np.zeros(sizes.memory, np.int64),
         slot_pos=np.zeros(sizes.memory, np.int64),
         exact=np.zeros(sizes.memory, np.int64),
-        gist_pos=np.zeros(gist_rows, np.int64),
-        fold=np.zeros((sizes.steps if sizes.gist else 0, sizes.beacons), np.int64),
     )
     row = np.arange(n)
     out.order[:n], out.order[n : n + nb] = 2 * row, 2 * last + 1
@@ -184,45 +175,32 @@ def _own_keys(out: Layout, steps: list[Step], last: np.ndarray, n: int) -> None:
 
 
 def _memory_slots(out: Layout, steps: list[Step], last: np.ndarray, sizes: Sizes) -> None:
-    """The memory region of every step: sources, positions, intervals; gist copies and folds."""
+    """The memory region of every step: sources, positions, intervals."""
     n, at = sizes.rows, 0
     total = n + sizes.beacons
     block_of = last // BLOCK
-    folded_before = 0
-    for index, step in enumerate(steps):
-        if step.folded > folded_before and sizes.gist:
-            out.fold[index, : len(last)] = (block_of >= folded_before) & (block_of < step.folded)
-            folded_before = step.folded
+    for step in steps:
         if not step.first:
             continue
         shown = np.nonzero((block_of >= step.folded) & (block_of < step.first // BLOCK))[0]
         exact = [np.arange(b * BLOCK, (b + 1) * BLOCK) for b in step.recalled]
         exact = np.concatenate(exact) if exact else np.zeros(0, np.int64)
-        gist = sizes.gist if step.folded else 0
-        region = sizes.sinks + gist + len(shown) + len(exact)
-        base = int(out.pos[step.first]) - region
         source = np.concatenate([np.arange(sizes.sinks), n + shown, exact])
-        place = np.arange(region)
-        place = np.concatenate([place[: sizes.sinks], place[sizes.sinks + gist :]])
+        base = int(out.pos[step.first]) - len(source)
         slots = slice(at, at + len(source))
         at += len(source)
         if at > sizes.memory:
             raise LayoutError(f"{at} memory slots do not fit {sizes.memory}")
-        out.source[slots], out.slot_pos[slots] = source, base + place
+        out.source[slots], out.slot_pos[slots] = source, base + np.arange(len(source))
         out.exact[slots] = np.arange(len(source)) >= len(source) - len(exact)
         out.lo[total:][slots], out.hi[total:][slots] = 2 * step.start, 2 * step.end
-        if gist:
-            copy = slice(index * sizes.gist, (index + 1) * sizes.gist)
-            out.gist_pos[copy] = base + sizes.sinks + np.arange(gist)
-            keys = total + sizes.memory
-            out.lo[keys:][copy], out.hi[keys:][copy] = 2 * step.start, 2 * step.end
 
 
 def _shift(out: Layout) -> None:
     """Moves all positions so that none is negative (only differences matter)."""
-    low = min(0, int(out.slot_pos.min(initial=0)), int(out.gist_pos.min(initial=0)))
-    for positions in (out.pos, out.slot_pos, out.gist_pos):
-        positions -= low
+    low = min(0, int(out.slot_pos.min(initial=0)))
+    out.pos -= low
+    out.slot_pos -= low
 
 
 def chunks(end: int, chunk: int, recent: int) -> list[Step]:

@@ -167,25 +167,16 @@ def plain_layer(x, weights, rot, mask, config: Config) -> torch.Tensor:
     return feed_forward(x, ln2, gate_up, down, config.norm_eps)
 
 
-def memory_layer(x, weights, beacon_qkv, rot, slot_rot, source, exact, gist, mask, rows, config):
-    """One layer of the exact pass.
-
-    `gist`: None, or a pair of rotated keys and values [B, KV, steps x slots, d] already made for
-    this layer is computed by the caller's function `gist(k, v)` from the un-rotated keys.
-    `exact`: None, or booleans that make the recalled slots int8.
-    """
+def memory_layer(x, weights, beacon_qkv, rot, slot_rot, source, exact, mask, rows, config):
+    """One layer of the exact pass. `exact`: None, or marks that make the recalled slots int8."""
     ln1, qkv, wo, ln2, gate_up, down = weights
     packed = project(rms(x, ln1, config.norm_eps), qkv, beacon_qkv, rows)
     q, k, v = heads(packed, config)
     slot_k, slot_v = gather_rows(k, source), gather_rows(v, source)
     if exact is not None:
         slot_k, slot_v = fake_int8(slot_k, slot_v, exact)
-    keys, values = [rope(k, *rot), rope(slot_k, *slot_rot)], [v, slot_v]
-    if gist is not None:
-        gist_k, gist_v = gist(k[:, :, rows:], v[:, :, rows:])
-        keys.append(gist_k)
-        values.append(gist_v)
-    o = attend(rope(q, *rot), torch.cat(keys, 2), torch.cat(values, 2), mask)
+    keys = torch.cat([rope(k, *rot), rope(slot_k, *slot_rot)], 2)
+    o = attend(rope(q, *rot), keys, torch.cat([v, slot_v], 2), mask)
     x = x + o.transpose(1, 2).reshape(x.shape[0], x.shape[1], -1) @ wo.T
     return feed_forward(x, ln2, gate_up, down, config.norm_eps)
 
@@ -235,7 +226,6 @@ class Decoder:
         layers: Layers | None = None,
         beacon_qkv: torch.Tensor | None = None,
         beacon_embedding: torch.Tensor | None = None,
-        gist=None,
         mask=None,
         taps=(),
         int8: bool = False,
@@ -244,8 +234,7 @@ class Decoder:
         """The exact pass over a batch of layouts (`tok` [B, N] and the arrays of `Layout`).
 
         `beacon_qkv` [L, Q+2KV, D] and `beacon_embedding` [ratios, D] are needed when the batch has
-        beacon rows. `gist(i, batch)` gives layer i's function of the beacons' k and v. `mask` may
-        hold a block mask. Returns (hidden of all T rows, {layer: its input}). `until`: stop before
+        beacon rows. `mask` may hold a block mask. Returns (hidden of all T rows, {layer: its input}). `until`: stop before
         this layer, after its input was tapped.
         """
         rows = batch["tok"].shape[1]
@@ -264,9 +253,8 @@ class Decoder:
                 seen[i] = x
             if i == until:
                 break
-            fold = None if gist is None else gist(i, batch)
             x = self.memory_layer(
-                x, weights, beacon[i], rot, slot_rot, batch["source"], exact, fold, mask, rows,
+                x, weights, beacon[i], rot, slot_rot, batch["source"], exact, mask, rows,
                 self.config,
             )  # fmt: skip
         return x, seen

@@ -7,13 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from . import weights
 from .adapt import adapt
-from .export import HF
+from .golden import write_hf
 
 
 def write_model(folder: Path) -> None:
@@ -26,19 +24,8 @@ def write_model(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     c = weights.Config(2, 32, 4, 2, 8, 48, len(vocab), 10000.0, 1e-5, 1024)
     w = weights.random(c, 1)
-    names = {"model.embed_tokens.weight": w.embedding * 0.1, "model.norm.weight": w.norm}
-    for i in range(c.layers):
-        names[f"model.layers.{i}.input_layernorm.weight"] = w.ln1[i]
-        names[f"model.layers.{i}.post_attention_layernorm.weight"] = w.ln2[i]
-        for m, name in HF.items():
-            names[f"model.layers.{i}.{name}.weight"] = w.matrices[m][i]
-    save_file({k: np.ascontiguousarray(v) for k, v in names.items()}, folder / "model.safetensors")
-    config = {
-        "num_hidden_layers": c.layers, "hidden_size": c.width, "num_attention_heads": c.heads,
-        "num_key_value_heads": c.kv_heads, "intermediate_size": c.hidden, "vocab_size": c.vocab,
-        "rms_norm_eps": c.norm_eps, "max_position_embeddings": c.positions, "rope_theta": c.rope_theta,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
+    w.embedding *= 0.1
+    write_hf(w, folder)
 
 
 def main() -> int:

@@ -36,11 +36,11 @@ def sample():
         Step(0, 128),
         Step(128, 200),
         Step(200, 320, first=64),
-        Step(320, 448, first=192),
-        Step(448, 500, first=320, recalled=(1,)),
-        Step(500, 517, first=384, recalled=(0, 2), branch=True),
-        Step(517, 530, first=384, branch=True),
-        Step(530, 540, first=384, recalled=(3, 4, 5), branch=True),
+        Step(320, 448, first=192, folded=1),
+        Step(448, 500, first=320, folded=1, recalled=(1,)),
+        Step(500, 517, first=384, folded=2, recalled=(0, 2), branch=True),
+        Step(517, 530, first=384, folded=2, branch=True),
+        Step(530, 540, first=384, folded=2, recalled=(3, 4, 5), branch=True),
     ]
     ratios = np.array([8, 4, 16, 0, 32, 4, 8, 8])
     sizes = Sizes(rows=544, beacons=64, memory=1024)

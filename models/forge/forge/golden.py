@@ -1,0 +1,123 @@
+"""Golden files: small inputs and what the PyTorch side makes of them, in float32.
+
+`tiny`: a random model of two layers with a low-rank change, an address and beacons of mixed ratios,
+with every layer's un-rotated keys and values. `real`: a trained memory over its base, a few rows.
+A decoder that is woven elsewhere must give the same numbers to 1e-4.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from . import export, layout, tokens, weights
+from .data.samples import memory_prompt
+from .layout import BLOCK, Sizes, Step
+from .model import Decoder, batch_layouts, heads, project, rms
+from .net import Net
+
+TINY = weights.Config(2, 32, 4, 2, 8, 48, 128, 10000.0, 1e-5, 2048)
+STEPS = [
+    Step(0, 128), Step(128, 256, first=64), Step(256, 320, first=192, recalled=(0, 2)),
+    Step(320, 340, first=256, recalled=(1,), branch=True), Step(340, 352, first=256, branch=True),
+]  # fmt: skip
+RATIOS = [4, 8, 16, 32, 8]
+SIZES = Sizes(rows=352, beacons=40, memory=448)
+
+
+def write_hf(w: weights.Weights, folder: Path) -> None:
+    """A model as a Hugging Face folder (`config.json`, `model.safetensors`)."""
+    c = w.config
+    t = {"model.embed_tokens.weight": w.embedding, "model.norm.weight": w.norm}
+    for i in range(c.layers):
+        t[f"model.layers.{i}.input_layernorm.weight"] = w.ln1[i]
+        t[f"model.layers.{i}.post_attention_layernorm.weight"] = w.ln2[i]
+        for m, name in export.HF.items():
+            t[f"model.layers.{i}.{name}.weight"] = w.matrices[m][i]
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in t.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "num_hidden_layers": c.layers, "hidden_size": c.width, "num_attention_heads": c.heads,
+        "num_key_value_heads": c.kv_heads, "head_dim": c.head_dim, "intermediate_size": c.hidden,
+        "vocab_size": c.vocab, "rms_norm_eps": c.norm_eps, "rope_theta": c.rope_theta,
+        "max_position_embeddings": c.positions, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+@torch.no_grad()
+def tiny(out: Path) -> None:
+    """Writes the random model, its memory and `golden.safetensors` into `out`."""
+    torch.manual_seed(11)
+    w = weights.random(TINY, 11)
+    write_hf(w, out)
+    decoder = Decoder(w)
+    net = Net(decoder, rank=2, address_layer=1)
+    for p in net.lora.parameters():
+        p.normal_(std=0.15)
+    net.beacons.qkv.add_(0.1 * torch.randn_like(net.beacons.qkv))
+    net.beacons.embedding.normal_()
+    export.write(net.tensors(), out, dtype=torch.float32)
+    lay = layout.build(STEPS, np.array(RATIOS), SIZES)
+    tok = np.random.default_rng(2).integers(0, TINY.vocab, SIZES.rows)
+    batch = batch_layouts([lay.arrays()], tok[None])
+    layers, every = net.lora.merged(decoder), tuple(range(TINY.layers))
+    hidden, seen = decoder.run(
+        batch, layers, net.beacons.qkv.data, net.beacons.embedding.data, taps=every
+    )
+    made = {k: v[0].to(torch.int32) for k, v in batch.items() if v.numel()}
+    made["ratios"] = torch.tensor(RATIOS, dtype=torch.int32)
+    steps = [[s.start, s.end, s.first, int(s.branch)] for s in STEPS]
+    made["steps"] = torch.tensor(steps, dtype=torch.int32)
+    made["logits"] = decoder.logits(hidden[0, : SIZES.rows])
+    for i in every:
+        ln1, qkv, *_ = layers.layer(i)
+        h = rms(seen[i], ln1, TINY.norm_eps)
+        _, k, v = heads(project(h, qkv, net.beacons.qkv[i], SIZES.rows), TINY)
+        made[f"key.{i}"], made[f"value.{i}"] = k[0].contiguous(), v[0].contiguous()
+    x = seen[1][:, : SIZES.rows]
+    made["memory_key"] = net.address.keys(x[:, : 5 * BLOCK])[0]
+    mask = torch.ones(1, 20, dtype=torch.bool)
+    made["memory_query"] = net.address.queries(x[:, 320:340], mask)[0]
+    save_file({k: v.contiguous() for k, v in made.items()}, out / "golden.safetensors")
+
+
+@torch.no_grad()
+def real(model: Path, memory: Path, out: Path, tokenizer: Path | None = None) -> None:
+    """A plain causal pass of a trained memory: logits of two rows, block keys and a query."""
+    decoder = Decoder(weights.load(model))
+    net, tokenizer_ = export.net_of(decoder, memory), tokens.load(tokenizer or model)
+    text = (
+        "The harbour office opened at dawn. 2024-03-02 06:14:55 INFO gate[212]: badge 4471 opened "
+        "door 9\nThe gate code of the northern pier is 58-213, and Ruth Keller keeps the keys. "
+    )
+    context = tokenizer_.encode(text * 6, add_special_tokens=False).ids[: 3 * BLOCK]
+    question = "What is the gate code of the northern pier?"
+    prompt = memory_prompt(question)
+    head = tokenizer_.encode(prompt[: prompt.index(question)], add_special_tokens=False).ids
+    asked = tokenizer_.encode(question, add_special_tokens=False).ids
+    tail = tokenizer_.encode(prompt[prompt.index(question) + len(question) :], add_special_tokens=False).ids  # fmt: skip
+    ids = torch.tensor([context + head + asked + tail])
+    layers, layer = net.lora.merged(decoder), net.address.layer
+    hidden, seen = decoder.plain(ids, layers, taps=(layer,))
+    base, _ = decoder.plain(ids)
+    start = len(context) + len(head)
+    span = seen[layer][:, start : start + len(asked)]
+    made = {
+        "tokens": ids[0].to(torch.int32),
+        "query_span": torch.tensor([start, start + len(asked)], dtype=torch.int32),
+        "logits": decoder.logits(hidden[0, [len(context) - 1, -1]]),
+        "logits_base": decoder.logits(base[0, [len(context) - 1, -1]]),
+        "memory_key": net.address.keys(seen[layer][:, : len(context)])[0],
+        "memory_query": net.address.queries(span, torch.ones(1, len(asked), dtype=torch.bool))[0],
+    }
+    answer = decoder.generate([ids[0].tolist()], 16, tokenizer_.token_to_id("<|im_end|>"), layers)
+    print("answer:", tokenizer_.decode(answer[0]), "| address score of the blocks:",
+          net.address.score(made["memory_query"][None], made["memory_key"])[0].tolist())  # fmt: skip
+    save_file({k: v.contiguous() for k, v in made.items()}, out)
