@@ -3,19 +3,15 @@
 //! A search has up to three passes, each over fewer blocks than the one before:
 //!
 //! 1. *Sample* (only where the next pass over all blocks would take too long,
-//! [`Kernel::sample_from`]): all blocks are scored with a spread-out sixth of each head's
-//!    query vectors. A block's score is a mean over query vectors, so this is an unbiased estimate
-//!    of it. The best
-//!    fifth goes on. This is the one pass that can lose a block; [`Pass::Full`] leaves it out, and
-//!    `examples/search.rs` measures what it costs.
+//!    [`Kernel::sample_from`]): all blocks are scored with a spread-out sixth of each head's query
+//!    vectors. A block's score is a mean over query vectors, so this is an unbiased estimate of
+//!    it. The best fifth goes on. This is the one pass that can lose a block; [`Pass::Full`]
+//!    leaves it out, and `examples/search.rs` measures what it costs.
 //! 2. *Integers*: query vectors rounded to 63 steps each way, block vectors as they are, so that
-//! dot
-//!    products are exact sums that every kernel computes alike. A component is off by at most
-//!    1/126 of its vector's
-//!    largest.
+//!    dot products are exact sums that every kernel computes alike. A component is off by at most
+//!    1/126 of its vector's largest.
 //! 3. *Exact*: the best few again with the query in `f32`, so that the scores given are those of
-//! the
-//!    definition and the order among the best is right.
+//!    the definition and the order among the best is right.
 
 pub(crate) mod kernel;
 pub(crate) mod query;

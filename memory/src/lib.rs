@@ -6,13 +6,13 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | append blocks, acknowledge them | [`Store::append`], [`Store::set_progress`],
-//! [`Store::commit`] |
+//! | append blocks | [`Store::append`] |
+//! | acknowledge them | [`Store::set_progress`], [`Store::commit`] |
 //! | continue where an earlier run stopped | [`Store::begin_source`] |
-//! | find blocks by their vectors, by their words | [`Reader::search_address`],
-//! [`Reader::search_text`] |
-//! | read keys and values, text, tokens | [`Reader::payload`], [`Reader::text`],
-//! [`Reader::tokens`] |
+//! | find blocks by their vectors | [`Reader::search_address`] |
+//! | find blocks by their words | [`Reader::search_text`] |
+//! | read keys and values | [`Reader::payload`] |
+//! | read text and tokens | [`Reader::text`], [`Reader::tokens`] |
 //! | look for damage, repair the catalogue | [`verify()`], [`rebuild()`] |
 //!
 //! What holds, whatever happens to the process: a block is durable when [`Store::commit`] has

@@ -158,8 +158,8 @@ pub const fn advice(device: Device) -> &'static str {
     match device {
         Device::Cpu => "use --device cpu with an unmodified ONNX Runtime",
         Device::Cuda => {
-            "install an ONNX Runtime built for this machine's CUDA (onnxruntime-gpu, or on a Jetson \
-             the wheel for its JetPack) and name it with --ort, or use --device cpu"
+            "install an ONNX Runtime built for this machine's CUDA (onnxruntime-gpu, or on a \
+             Jetson the wheel for its JetPack) and name it with --ort, or use --device cpu"
         }
         Device::TensorRt => {
             "install an ONNX Runtime built with TensorRT, with CUDA, cuDNN and libnvinfer of the \

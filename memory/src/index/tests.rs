@@ -94,7 +94,9 @@ fn snapshot(addresses: &[BlockAddress], dim: usize) -> Snapshot {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn the_index_finds_what_brute_force_finds(seed: u64, blocks in 1_usize..300, dim in 1_usize..70, k in 1_usize..12) {
+    fn the_index_finds_what_brute_force_finds(
+        seed: u64, blocks in 1_usize..300, dim in 1_usize..70, k in 1_usize..12,
+    ) {
         let mut r = Random(seed);
         let addresses: Vec<BlockAddress> = (0..blocks).map(|_| address(&mut r, dim)).collect();
         let q = query(&mut r, dim);

@@ -120,9 +120,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tiles_give_the_address_back(n in 0_usize..40, m in 1_usize..20, dim in 1_usize..19, seed: u8) {
+        fn tiles_give_the_address_back(
+            n in 0_usize..40, m in 1_usize..20, dim in 1_usize..19, seed: u8,
+        ) {
+            let code = |i: usize| (i as u8).wrapping_mul(37).wrapping_add(seed).cast_signed();
             let head = |n: usize| HeadAddress {
-                vectors: (0..n * dim).map(|i| (i as u8).wrapping_mul(37).wrapping_add(seed).cast_signed()).collect(),
+                vectors: (0..n * dim).map(code).collect(),
                 scale: 0.5, mean: 1.0, spread: 2.0,
             };
             let address = BlockAddress { heads: vec![head(n), head(m)] };

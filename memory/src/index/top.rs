@@ -70,7 +70,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_keeps_what_sorting_keeps(scores in prop::collection::vec(-3_i8..3, 0..60), k in 0_usize..9) {
+        fn it_keeps_what_sorting_keeps(
+            scores in prop::collection::vec(-3_i8..3, 0..60), k in 0_usize..9,
+        ) {
             let mut top = Top::new(k);
             let mut all = Vec::new();
             for (i, s) in scores.iter().enumerate() {

@@ -47,8 +47,8 @@ pub const SAVES_PACKED: Ability = Ability {
 /// A version lacks something that a graph needs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "ONNX Runtime {found} lacks {}, which {weights:?} weights need ({}); use {} or newer (--ort), or \
-     let lcedge fetch one",
+    "ONNX Runtime {found} lacks {}, which {weights:?} weights need ({}); use {} or newer (--ort), \
+     or let lcedge fetch one",
     ability.name, ability.before, ability.since
 )]
 pub struct AbilityError {

@@ -82,7 +82,8 @@ pub enum LibraryError {
     /// None of the usual places has one.
     #[error(
         "no ONNX Runtime {OLDEST} or newer was found; looked at:{}\nInstall one (`pip install \
-         onnxruntime`), name one with --ort or LCEDGE_ORT, or let lcedge fetch it (without --offline)",
+         onnxruntime`), name one with --ort or LCEDGE_ORT, or let lcedge fetch it (without \
+         --offline)",
         list(tried)
     )]
     NotFound {

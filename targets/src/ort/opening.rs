@@ -151,7 +151,8 @@ impl Opening<'_> {
         let hint = if device != Device::Cpu {
             format!("; {}", choose::advice(device))
         } else if lacking.iter().any(|l| message.contains(l)) {
-            "; this version lacks an operator that the graph needs: use a newer ONNX Runtime (--ort)"
+            "; this version lacks an operator that the graph needs: use a newer ONNX Runtime \
+             (--ort)"
                 .to_owned()
         } else {
             String::new()
