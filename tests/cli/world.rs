@@ -126,11 +126,10 @@ impl World {
         world
     }
 
-    /// No temporary memory is left behind. (ONNX Runtime leaves a file of its own there.)
+    /// No temporary memory is left behind, and nothing of ONNX Runtime's telemetry.
     #[track_caller]
     pub(crate) fn nothing_left(&self) {
-        let ours = |p: &PathBuf| p.file_name().is_some_and(|n| n != ".ses");
-        let left: Vec<PathBuf> = files(&self.path("tmp")).into_iter().filter(ours).collect();
+        let left: Vec<PathBuf> = files(&self.path("tmp"));
         assert!(left.is_empty(), "{left:?}");
         let folders = fs::read_dir(self.path("tmp")).unwrap().flatten();
         let left: Vec<PathBuf> = folders.map(|e| e.path()).filter(|p| p.is_dir()).collect();

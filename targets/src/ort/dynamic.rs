@@ -1,10 +1,31 @@
 //! Asking a shared library which ONNX Runtime it is, before it is used.
-#![expect(unsafe_code, reason = "loading a shared library runs its initialisers")]
+#![expect(
+    unsafe_code,
+    reason = "loading a shared library runs its initialisers and reads the environment"
+)]
 
 use std::ffi::CStr;
 use std::path::Path;
 
 use ort::sys::OrtApiBase;
+
+/// What turns ONNX Runtime's telemetry off before it starts: the switch that 1.31 reads, and the
+/// other name that its sources have used.
+pub(super) const NO_TELEMETRY: [&str; 2] = ["ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"];
+
+/// Says in this process's environment that nothing may be collected or sent.
+///
+/// Official builds for Linux upload an event and keep an identifier as soon as their environment
+/// is made, whatever is asked through the interface afterwards; only these variables prevent it.
+pub(super) fn refuse_telemetry() {
+    for name in NO_TELEMETRY {
+        if std::env::var_os(name).is_none_or(|v| v != "1") {
+            // SAFETY: Rust's own reads and writes of the environment take a lock. Loading happens
+            // once, at a program's start, before this project starts any thread that calls C.
+            unsafe { std::env::set_var(name, "1") };
+        }
+    }
+}
 
 /// The version text of the ONNX Runtime at `path`, or why it cannot be loaded.
 ///

@@ -42,7 +42,10 @@ pub enum RuntimeError {
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
-    /// Loads `library`; loading the same one again gives the same runtime.
+    /// Loads `library`; loading the same one again gives the same runtime. Its telemetry is turned
+    /// off first, through the process's environment (`ORT_DISABLE_TELEMETRY=1`), because that is the
+    /// only way that holds: call this before other threads of the program read the environment
+    /// through C.
     ///
     /// # Errors
     /// [`RuntimeError`].
@@ -59,6 +62,7 @@ impl Runtime {
         }
         let failed =
             |message: String| RuntimeError::Backend { path: library.path.clone(), message };
+        super::dynamic::refuse_telemetry();
         let builder = ort::init_from(&library.path).map_err(|e| failed(e.to_string()))?;
         let environment = builder
             .with_name("lcedge")
