@@ -34,7 +34,7 @@ pub const RECALL_BLOCKS_MAX: usize = 32;
 pub const CANDIDATE_BLOCKS: usize = 64;
 
 /// Slots for recalled blocks while a question is answered.
-pub const ASK_RECALL_TOKENS_DEFAULT: usize = 768;
+pub const ASK_RECALL_TOKENS_DEFAULT: usize = 512;
 
 /// Longest question with its chat turn.
 pub const QUESTION_TOKENS_MAX: usize = 256;
