@@ -2,17 +2,16 @@
 
 use std::time::Instant;
 
-use lcedge_compress::address::score_groups;
-use lcedge_memory::{AddressQuery, BlockId, Reader, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, SourceId};
 
 use super::Session;
+use super::lines::runs;
 use super::recall::{Passages, choose, find};
 use crate::cite::{Citation, Line, LineWeights, Support, cite, support};
 use crate::confidence::{Signals, confidence, is_telling};
 use crate::config::RecallMode;
 use crate::error::AskError;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
-use crate::rank::FoundBy;
 use crate::sample::{Choice, Sampler, Sampling};
 use crate::text::Turn;
 use crate::window::Wanted;
@@ -202,7 +201,10 @@ impl Session {
                     self.focus(asked, &mut placed, &passages)?;
                 }
             }
-            RecallMode::Text => placed.text_tokens = self.read_again(&passages)?,
+            RecallMode::Text => {
+                let blocks = self.best_blocks(question, &passages, placed.query.as_ref());
+                placed.text_tokens = self.read_again(&blocks)?;
+            }
         }
         self.counters.restored_tokens += placed.restored_tokens as u64;
         if self.reader.is_some() {
@@ -221,10 +223,8 @@ impl Session {
         placed: &mut Placed,
         passages: &Passages,
     ) -> Result<(), AskError> {
-        let (lines_max, Some(addresser)) = (self.config.focus_lines, self.addresser.clone()) else {
-            return Ok(());
-        };
-        if lines_max == 0 || passages.blocks.len() <= lines_max {
+        let Some(addresser) = self.addresser.clone() else { return Ok(()) };
+        if self.config.focus_lines == 0 || passages.blocks.len() <= self.config.focus_lines {
             return Ok(());
         }
         let turn = &asked.turn;
@@ -234,18 +234,33 @@ impl Session {
         self.counters.tokens_read_by_model += turn.ids.len() as u64;
         let rows: Vec<usize> = turn.question.clone().collect();
         placed.query = Some(addresser.query(&self.out.queries, turn.ids.len(), &rows));
-        let lines = self.passage_lines(passages, placed.query.as_ref());
-        let weights = LineWeights::default();
-        let best = support(&lines, &asked.question.text, "", &weights);
+        let blocks = self.best_blocks(asked.question, passages, placed.query.as_ref());
+        let kept: Vec<_> =
+            self.recalled.iter().filter(|r| blocks.contains(&r.0)).copied().collect();
+        let ids: Vec<BlockId> = kept.iter().map(|r| r.0).collect();
+        self.lay_memory(&ids, kept.iter().map(|r| r.1).sum())?;
+        Ok(())
+    }
+
+    /// The blocks of the lines that support a question best, in order of time; all of them when
+    /// the session does not focus or the question names its blocks.
+    fn best_blocks(
+        &self,
+        question: &Question,
+        passages: &Passages,
+        query: Option<&AddressQuery>,
+    ) -> Vec<BlockId> {
+        if self.config.focus_lines == 0 || question.blocks.is_some() {
+            return passages.blocks.clone();
+        }
+        let lines = self.passage_lines(passages, query);
+        let best = support(&lines, &question.text, "", &LineWeights::default());
+        let best = best.iter().take(self.config.focus_lines);
         let mut blocks: Vec<BlockId> =
-            best.iter().take(lines_max).flat_map(|s| lines[s.line].blocks.clone()).collect();
+            best.flat_map(|s| lines[s.line].blocks.iter().copied()).collect();
         blocks.sort_unstable();
         blocks.dedup();
-        let sizes: Vec<_> =
-            self.recalled.iter().filter(|r| blocks.contains(&r.0)).copied().collect();
-        let ids: Vec<BlockId> = sizes.iter().map(|r| r.0).collect();
-        self.lay_memory(&ids, sizes.iter().map(|r| r.1).sum())?;
-        Ok(())
+        blocks
     }
 
     fn search(
@@ -271,9 +286,9 @@ impl Session {
     }
 
     /// Encodes the passages' text again, as the recall that needs no stored K,V.
-    fn read_again(&mut self, passages: &Passages) -> Result<usize, AskError> {
+    fn read_again(&mut self, blocks: &[BlockId]) -> Result<usize, AskError> {
         let mut n = 0;
-        for run in runs(self.reader.as_ref(), &passages.blocks) {
+        for run in runs(self.reader.as_ref(), blocks) {
             let ids = self.codec.encode(&run.text)?.ids;
             let ids = &ids
                 [..ids.len().min(self.plan.ask_recall_tokens - n.min(self.plan.ask_recall_tokens))];
@@ -363,82 +378,6 @@ impl Session {
             ms: u64::try_from(asked.start.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
-
-    /// Lines and their scores, for evaluations.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn lines_of(&self, answer: &Answer, query: Option<&AddressQuery>) -> Vec<Line> {
-        self.passage_lines(&answer.passages, query)
-    }
-
-    /// The lines of what was recalled, with their scores by address.
-    fn passage_lines(&self, passages: &Passages, query: Option<&AddressQuery>) -> Vec<Line> {
-        let Some(reader) = &self.reader else { return Vec::new() };
-        let mut lines = Vec::new();
-        for run in runs(Some(reader), &passages.blocks) {
-            let name = reader.source(run.source).map(|s| s.name).unwrap_or_default();
-            let scores = self.line_scores(reader, &run, query);
-            for (part, address) in run.lines().into_iter().zip(scores) {
-                let blocks: Vec<BlockId> =
-                    run.overlapping(part.start, part.end).map(|i| run.blocks[i].0).collect();
-                let ranked = passages.ranked.iter().filter(|r| blocks.contains(&r.id));
-                let best = ranked.max_by(|a, b| a.score.total_cmp(&b.score));
-                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
-                lines.push(Line {
-                    source: name.clone(),
-                    number: part.number,
-                    byte_start: run.byte_start + part.start as u64,
-                    byte_end: run.byte_start + part.end as u64,
-                    text: text.trim_end_matches(['\r', '\n']).to_owned(),
-                    address,
-                    block_score: best.map_or(0.0, |r| r.score),
-                    found_by: best.map_or_else(FoundBy::default, |r| r.found_by),
-                    blocks,
-                });
-            }
-        }
-        lines
-    }
-
-    /// The largest score that a line's keys get in any block that holds part of it.
-    fn line_scores(&self, reader: &Reader, run: &Run, query: Option<&AddressQuery>) -> Vec<f32> {
-        let lines = run.lines();
-        let mut best = vec![f32::MIN; lines.len()];
-        let Some(query) = query else { return best };
-        let dim = self.window.engine().card().head_dim;
-        let mut from = 0;
-        for &(id, bytes, tokens) in &run.blocks {
-            let to = from + bytes;
-            let text = &run.text[from..to];
-            let (Ok(address), Ok(encoded)) = (reader.address(id), self.codec.encode(text)) else {
-                from = to;
-                continue;
-            };
-            // Tokens of the block's text alone; where they differ from the stored ones (a block
-            // cut inside a line), places are scaled.
-            let n = encoded.ends.len().max(1);
-            let token_at = |byte: usize| {
-                let i = encoded.ends.partition_point(|&e| (e as usize) <= byte);
-                (i * tokens / n).min(tokens)
-            };
-            let groups: Vec<std::ops::Range<usize>> = lines
-                .iter()
-                .map(|l| {
-                    let (a, b) = (l.start.clamp(from, to) - from, l.end.clamp(from, to) - from);
-                    if a < b {
-                        token_at(a)..token_at(b).max(token_at(a) + 1).min(tokens)
-                    } else {
-                        0..0
-                    }
-                })
-                .collect();
-            for (b, s) in best.iter_mut().zip(score_groups(&address, query, dim, &groups)) {
-                *b = b.max(s);
-            }
-            from = to;
-        }
-        best
-    }
 }
 
 /// Whether the model itself says that it does not know.
@@ -458,73 +397,4 @@ fn signals(said: &Said, lines: &[Line], supports: &[Support], question: &str) ->
         question_in_line: best.question,
         question_in_passages: crate::cite::coverage(&asked, &all),
     }
-}
-
-/// Neighbouring blocks of one source, joined.
-struct Run {
-    source: SourceId,
-    byte_start: u64,
-    line_start: u64,
-    text: Vec<u8>,
-    /// Id, bytes and tokens of each block.
-    blocks: Vec<(BlockId, usize, usize)>,
-}
-
-/// A line within a run: offsets in its text.
-#[derive(Clone, Copy)]
-struct Part {
-    number: u64,
-    start: usize,
-    end: usize,
-}
-
-impl Run {
-    fn lines(&self) -> Vec<Part> {
-        let mut all = Vec::new();
-        let (mut start, mut number) = (0, self.line_start);
-        for line in self.text.split_inclusive(|&b| b == b'\n') {
-            let end = start + line.len() - usize::from(line.ends_with(b"\n"));
-            all.push(Part { number, start, end });
-            start += line.len();
-            number += 1;
-        }
-        all
-    }
-
-    /// Indices of the blocks that hold a byte of `start..end`.
-    fn overlapping(&self, start: usize, end: usize) -> impl Iterator<Item = usize> + '_ {
-        let mut from = 0;
-        self.blocks.iter().enumerate().filter_map(move |(i, b)| {
-            let (a, z) = (from, from + b.1);
-            from = z;
-            (a < end && start < z).then_some(i)
-        })
-    }
-}
-
-/// Joins neighbouring blocks of `ids` (in order of time); unreadable text is left out.
-fn runs(reader: Option<&Reader>, ids: &[BlockId]) -> Vec<Run> {
-    let mut all: Vec<Run> = Vec::new();
-    let Some(reader) = reader else { return all };
-    for &id in ids {
-        let (Ok(info), Ok(text)) = (reader.block(id), reader.text(id)) else { continue };
-        let block = (id, text.len(), usize::from(info.tokens));
-        match all.last_mut() {
-            Some(run)
-                if run.source == info.source
-                    && run.byte_start + run.text.len() as u64 == info.span.byte_start =>
-            {
-                run.text.extend_from_slice(&text);
-                run.blocks.push(block);
-            }
-            _ => all.push(Run {
-                source: info.source,
-                byte_start: info.span.byte_start,
-                line_start: info.span.line_start,
-                text,
-                blocks: vec![block],
-            }),
-        }
-    }
-    all
 }

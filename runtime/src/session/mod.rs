@@ -7,6 +7,7 @@
 
 mod absorb;
 mod ask;
+mod lines;
 mod pause;
 mod recall;
 mod restore;
