@@ -43,9 +43,9 @@ static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
     /// Loads `library`; loading the same one again gives the same runtime. Its telemetry is turned
-    /// off first, through the process's environment (`ORT_DISABLE_TELEMETRY=1`), because that is the
-    /// only way that holds: call this before other threads of the program read the environment
-    /// through C.
+    /// off first, through the process's environment (`ORT_DISABLE_TELEMETRY=1`), because that is
+    /// the only way that holds: call this before other threads of the program read the
+    /// environment through C.
     ///
     /// # Errors
     /// [`RuntimeError`].
