@@ -79,10 +79,13 @@ impl SegmentMap {
         Ok(())
     }
 
-    /// Lets go of the whole pages around a range. They stay in the system's page cache.
+    /// Lets go of the pages around a range. They stay in the system's page cache. One fault maps as
+    /// much as the file system cached together, up to [`FAULT_BYTES`] around it: all of that goes,
+    /// or what is resident would grow to the whole file by and by.
     fn give_back(&self, start: usize, end: usize) {
-        let from = start - start % self.page;
-        let to = end.next_multiple_of(self.page).min(self.map.len());
+        let granule = FAULT_BYTES.max(self.page);
+        let from = start - start % granule;
+        let to = end.next_multiple_of(granule).min(self.map.len());
         // SAFETY: `DontNeed` on a shared, read-only mapping of a file drops page table entries
         // only; the next access reads the same bytes from the file again.
         let advised =
@@ -91,6 +94,9 @@ impl SegmentMap {
         drop(advised);
     }
 }
+
+/// Most bytes that one page fault maps: the largest folio of the page cache.
+const FAULT_BYTES: usize = 2 << 20;
 
 fn page_bytes() -> usize {
     // SAFETY: `sysconf` has no preconditions; an unknown name gives -1.
