@@ -31,9 +31,7 @@ struct Stepped {
 }
 
 /// What was cut into blocks and handed to the writer.
-struct Spilled {
-    last: bool,
-}
+struct Spilled;
 
 /// How many tokens left the window.
 struct Evicted {
@@ -267,13 +265,13 @@ impl Session {
         if self.tail.is_empty() || !last {
             self.note_progress(false)?;
         }
-        Ok(Spilled { last })
+        Ok(Spilled)
     }
 
     /// Cuts every block that is full (with `rest`, also a last short one) and hands it over.
     pub(super) fn cut_blocks(&mut self, rest: bool) -> Result<(), AbsorbError> {
         while let Some(cut) = self.tail.next_cut(BLOCK_TOKENS, rest) {
-            let (id, text_hash) = (self.source.as_ref().and_then(|s| s.id), cut.span);
+            let (id, span) = (self.source.as_ref().and_then(|s| s.id), cut.span);
             let outcome = match (&mut self.spill, id) {
                 (Some(spill), Some(id)) => {
                     let mut block = spill.block()?;
@@ -287,9 +285,9 @@ impl Session {
                 _ => Outcome::Lost,
             };
             if let Some(source) = &mut self.source {
-                let text = self.tail.text(text_hash.byte_start, text_hash.byte_end);
+                let text = self.tail.text(span.byte_start, span.byte_end);
                 source.hasher.update(text);
-                source.hashed = text_hash.byte_end;
+                source.hashed = span.byte_end;
             }
             self.counters.blocks += 1;
             self.ledger.block(cut.tokens as u64, outcome);
@@ -311,8 +309,7 @@ impl Session {
     }
 
     /// Evicts the oldest recent tokens beyond the plan's number; the condenser sees them first.
-    fn evict_old(&mut self, spilled: Spilled) -> Result<Evicted, AbsorbError> {
-        let _ = spilled.last;
+    fn evict_old(&mut self, _: Spilled) -> Result<Evicted, AbsorbError> {
         let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
         let tokens = over.min(self.window.recent() - self.tail.len());
         self.condense_oldest(tokens)?;

@@ -149,18 +149,22 @@ impl Session {
     /// Makes room and runs the question once, for its queries.
     fn probe(&mut self, asked: &Asked<'_>) -> Result<Probed, AskError> {
         self.make_room(asked)?;
-        let Some(addresser) = self.addresser.clone() else { return Ok(Probed { query: None }) };
         if self.reader.as_ref().is_none_or(|r| r.blocks() == 0) {
             return Ok(Probed { query: None });
         }
-        let turn = &asked.turn;
+        Ok(Probed { query: self.queries_of(&asked.turn)? })
+    }
+
+    /// Runs a question's turn over what is in attention and takes it out again, for the queries of
+    /// the question's own tokens; `None` for a model without addresses.
+    fn queries_of(&mut self, turn: &Turn) -> Result<Option<AddressQuery>, AskError> {
+        let Some(addresser) = self.addresser.clone() else { return Ok(None) };
         let wanted = Wanted { queries: true, ..Wanted::default() };
         self.window.step(&turn.ids, wanted, &mut self.out)?;
         self.window.pop(turn.ids.len())?;
         self.counters.tokens_read_by_model += turn.ids.len() as u64;
         let rows: Vec<usize> = turn.question.clone().collect();
-        let query = addresser.query(&self.out.queries, turn.ids.len(), &rows);
-        Ok(Probed { query: Some(query) })
+        Ok(Some(addresser.query(&self.out.queries, turn.ids.len(), &rows)))
     }
 
     /// With a store, all recent tokens go (they are stored); without, as many stay as fit.
@@ -223,17 +227,11 @@ impl Session {
         placed: &mut Placed,
         passages: &Passages,
     ) -> Result<(), AskError> {
-        let Some(addresser) = self.addresser.clone() else { return Ok(()) };
         if self.config.focus_lines == 0 || passages.blocks.len() <= self.config.focus_lines {
             return Ok(());
         }
-        let turn = &asked.turn;
-        let wanted = Wanted { queries: true, ..Wanted::default() };
-        self.window.step(&turn.ids, wanted, &mut self.out)?;
-        self.window.pop(turn.ids.len())?;
-        self.counters.tokens_read_by_model += turn.ids.len() as u64;
-        let rows: Vec<usize> = turn.question.clone().collect();
-        placed.query = Some(addresser.query(&self.out.queries, turn.ids.len(), &rows));
+        let Some(query) = self.queries_of(&asked.turn)? else { return Ok(()) };
+        placed.query = Some(query);
         let blocks = self.best_blocks(asked.question, passages, placed.query.as_ref());
         let kept: Vec<_> =
             self.recalled.iter().filter(|r| blocks.contains(&r.0)).copied().collect();
@@ -290,8 +288,8 @@ impl Session {
         let mut n = 0;
         for run in runs(self.reader.as_ref(), blocks) {
             let ids = self.codec.encode(&run.text)?.ids;
-            let ids = &ids
-                [..ids.len().min(self.plan.ask_recall_tokens - n.min(self.plan.ask_recall_tokens))];
+            let room = self.plan.ask_recall_tokens.saturating_sub(n);
+            let ids = &ids[..ids.len().min(room)];
             for part in ids.chunks(self.plan.chunk_tokens) {
                 self.window.step(part, Wanted::default(), &mut self.out)?;
                 n += part.len();
