@@ -195,7 +195,7 @@ impl Addresser {
 
 /// Floats as 8-bit codes and what one code is worth: the largest error of a value is half of
 /// max|value| / 127. Values that are not finite become 0.
-fn to_codes(values: &[f32]) -> (Vec<i8>, f32) {
+pub(crate) fn to_codes(values: &[f32]) -> (Vec<i8>, f32) {
     let largest = values.iter().filter(|x| x.is_finite()).fold(0.0f32, |m, x| m.max(x.abs()));
     let scale = largest / 127.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
