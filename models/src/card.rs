@@ -26,6 +26,38 @@ pub struct RetrievalHead {
     pub kv_head: u16,
 }
 
+/// Shape of a trained address: outputs `memory_key` and `memory_query`, `[1, S, dim + 1]` each, a
+/// token's projection and, in the last column, the logit of its gate. How they are pooled is
+/// `lcedge-compress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TrainedAddress {
+    /// Layer at whose input the residual stream is read, from 0.
+    pub layer: usize,
+    /// Width of a vector.
+    pub dim: usize,
+    /// Most vectors of a block.
+    pub keys: usize,
+    /// Tokens of a block that one vector stands for.
+    pub segment_tokens: usize,
+}
+
+/// A trained memory that is woven into the decoder (`models/forge` makes them).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedMemory {
+    /// Where it comes from: the name of the zoo's model, or a folder's name.
+    pub name: String,
+    /// BLAKE3 of what it computes, hex; part of the model's fingerprint.
+    pub hash: String,
+    /// The system message that marks a question to memory.
+    pub system: String,
+    /// What the model says when memory does not hold the answer.
+    pub absent: String,
+    /// The trained address, where there is one.
+    pub address: Option<TrainedAddress>,
+    /// Ratios of the beacons, ascending; empty without beacons.
+    pub beacons: Vec<u16>,
+}
+
 /// What is known of a prepared model. Stored as `card.json` beside the graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
@@ -75,6 +107,9 @@ pub struct Card {
     /// What a user should know of how the weights were stored, e.g. a lossy re-quantisation.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The trained memory woven in.
+    #[serde(default)]
+    pub memory: Option<TrainedMemory>,
 }
 
 impl Card {
@@ -112,6 +147,7 @@ impl Card {
             query_layers: Vec::new(),
             retrieval_heads: Vec::new(),
             notes: Vec::new(),
+            memory: None,
         }
     }
 

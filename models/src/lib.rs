@@ -19,7 +19,7 @@ pub mod tokenizer;
 pub mod weights;
 pub mod zoo;
 
-pub use card::{Card, RetrievalHead, WeightKind};
+pub use card::{Card, RetrievalHead, TrainedAddress, TrainedMemory, WeightKind};
 pub use decoder::Decoder;
 pub use inspect::{Inspection, Listed, inspect, list};
 pub use prepare::{PrepareError, PrepareOptions, Prepared, Progress, prepare};

@@ -85,6 +85,7 @@ fn absorb(engine: &mut OrtEngine, chunk: usize, score: bool) -> Result<f64, Fail
         score_rows: &rows,
         score_targets: if score { &tokens } else { &[] },
         queries: true,
+        ..StepInput::default()
     };
     let mut out = StepOutput::default();
     let start = Instant::now();
@@ -108,6 +109,7 @@ fn decode(engine: &mut OrtEngine, len: usize) -> Result<f64, Failure> {
             score_rows: &[],
             score_targets: &[],
             queries: false,
+            ..StepInput::default()
         };
         engine.step(&input, &mut out)?;
     }

@@ -256,6 +256,7 @@ pub fn gives_the_rows_asked_for(make: Factory<'_>, tolerance: Tolerance) {
             score_rows,
             score_targets: targets,
             queries: false,
+            ..StepInput::default()
         };
         engine.step(&input, &mut out).expect("a step that fits");
         assert_eq!(engine.len(), 20);
@@ -333,6 +334,7 @@ fn refuses_steps(engine: &mut dyn Engine) {
         score_rows: &[],
         score_targets: &[],
         queries: false,
+        ..StepInput::default()
     };
     let mut out = StepOutput::default();
     let mut refuse = |input: &StepInput<'_>| {
@@ -449,6 +451,7 @@ pub fn absorb(engine: &mut dyn Engine, tokens: &[u32], first: i32, chunk: usize)
             score_rows: &rows,
             score_targets: part,
             queries: true,
+            ..StepInput::default()
         };
         engine.step(&input, &mut out).expect("a step that fits");
         all.logits.extend_from_slice(&out.logits);

@@ -10,8 +10,17 @@ use std::ops::Range;
 use lcedge_memory::{KvBuf, KvView};
 use lcedge_models::Card;
 
+/// A beacon: a trained condensing token that stands for the ordinary tokens before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeaconRow {
+    /// The row of `tokens` that it covers last; the beacon takes that row's position.
+    pub last: u32,
+    /// Index into the ratios of the card's trained memory.
+    pub ratio: u8,
+}
+
 /// What one decoder call takes. All positions must lie in `0..card.positions`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct StepInput<'a> {
     /// Token ids, `[S]`, S >= 1. They are appended to slots `len..len + S`.
     pub tokens: &'a [u32],
@@ -25,6 +34,12 @@ pub struct StepInput<'a> {
     pub score_targets: &'a [u32],
     /// Whether the un-rotated queries of the card's `query_layers` are wanted.
     pub queries: bool,
+    /// Whether `memory_key` and `memory_query` of a trained address are wanted.
+    pub memory: bool,
+    /// Beacons `[B]`, ascending by the row they cover last. They are appended behind the tokens, to
+    /// slots `len + S..len + S + B`. A beacon sees the past window, the rows up to the one it
+    /// covers last and the beacons before it; ordinary rows see no beacon of their own step.
+    pub beacons: &'a [BeaconRow],
 }
 
 /// What one decoder call gives. Buffers are reused from call to call.
@@ -36,6 +51,10 @@ pub struct StepOutput {
     pub logprobs: Vec<f32>,
     /// Un-rotated queries `[query_layers, S, heads * head_dim]`; empty when not asked for.
     pub queries: Vec<f32>,
+    /// `memory_key` of a trained address, `[S, dim + 1]`; empty when not asked for.
+    pub memory_keys: Vec<f32>,
+    /// `memory_query` of a trained address, `[S, dim + 1]`; empty when not asked for.
+    pub memory_queries: Vec<f32>,
 }
 
 /// Why a step was refused or failed. The window is as it was before.

@@ -12,5 +12,5 @@ pub mod profile;
 pub mod rope;
 mod window;
 
-pub use engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
+pub use engine::{BeaconRow, Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
 pub use fake::{FakeConfig, FakeEngine};

@@ -309,6 +309,7 @@ fn card(
         query_layers: build.query_layers.clone(),
         retrieval_heads: Vec::new(),
         notes: Vec::new(),
+        memory: None,
     }
 }
 

@@ -81,6 +81,7 @@ impl FakeConfig {
             query_layers: self.query_layers.clone(),
             retrieval_heads: self.query_layers.iter().map(head).collect(),
             notes: Vec::new(),
+            memory: None,
         }
     }
 }

@@ -119,6 +119,7 @@ impl Opening<'_> {
                 score_rows: &[],
                 score_targets: &[],
                 queries: false,
+                ..StepInput::default()
             };
             engine.step(&input, &mut out).map_err(|e| e.to_string())?;
             all.extend_from_slice(&out.logits);

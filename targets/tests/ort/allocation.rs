@@ -52,6 +52,7 @@ fn rounds(engine: &mut dyn Engine, out: &mut StepOutput, kv: &mut lcedge_memory:
             score_rows: &rows[..chunk],
             score_targets: &tokens[..chunk],
             queries: chunk > 1,
+            ..StepInput::default()
         };
         engine.set_len(64).unwrap();
         engine.step(&input, out).unwrap();

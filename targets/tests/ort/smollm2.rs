@@ -107,6 +107,7 @@ fn scored(engine: &mut OrtEngine, ids: &[u32], chunk: usize) -> Vec<f64> {
             score_rows: &rows,
             score_targets: next,
             queries: false,
+            ..StepInput::default()
         };
         engine.step(&input, &mut out).unwrap();
         all.extend(out.logprobs.iter().map(|&x| f64::from(x)));

@@ -38,6 +38,7 @@ fn equals_golden(engine: &mut dyn Engine, golden: &Golden, chunk: usize, toleran
         score_rows: &rows,
         score_targets: &ids[1..],
         queries: false,
+        ..StepInput::default()
     };
     engine.step(&input, &mut scores).unwrap();
     assert_close(&what("log-probabilities"), &scores.logprobs, golden.get("logprob"), tolerance);
