@@ -4,9 +4,10 @@
 pub(crate) mod query;
 mod rows;
 
-pub(crate) use rows::{BlockRow, SegmentRow, SourceRow};
+pub(crate) use rows::{BlockRow, PageRow, SegmentRow, SourceRow};
 
 use std::{
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -14,7 +15,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::{
-    BlockId, SyncPolicy,
+    BlockId, SourceId, SyncPolicy,
     error::CatalogueError,
     storage::{CataloguePlace, file},
     sync::held,
@@ -24,7 +25,8 @@ use crate::{
 /// Name of the file in the store's folder.
 pub(crate) const FILE: &str = "catalogue.sqlite";
 
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_pages.sql")];
 
 /// A connection; clones share it.
 #[derive(Clone, Debug)]
@@ -33,12 +35,12 @@ pub(crate) struct Catalogue {
     path: Option<PathBuf>,
 }
 
-/// All rows, at opening.
+/// All rows but those of blocks, at opening.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     pub(crate) sources: Vec<SourceRow>,
     pub(crate) segments: Vec<SegmentRow>,
-    pub(crate) blocks: Vec<BlockRow>,
+    pub(crate) pages: Vec<PageRow>,
     pub(crate) quarantined: Vec<Quarantined>,
     /// The id of the next block.
     pub(crate) next_id: u64,
@@ -67,8 +69,56 @@ pub(crate) struct Batch<'a> {
     pub(crate) segments: &'a [SegmentRow],
     pub(crate) blocks: &'a [NewBlock],
     pub(crate) quarantined: &'a [Quarantined],
+    pub(crate) pages: &'a [PageRow],
+    /// Numbers of pages that nothing points to any more.
+    pub(crate) pages_gone: &'a [u32],
     /// The id of the next block.
     pub(crate) next_id: Option<u64>,
+}
+
+/// The rows at one moment.
+pub(crate) struct View<'a>(Transaction<'a>);
+
+impl View<'_> {
+    /// All rows but those of blocks.
+    pub(crate) fn contents(&self) -> Result<Contents, CatalogueError> {
+        Ok(Contents {
+            sources: rows::sources(&self.0)?,
+            segments: rows::segments(&self.0)?,
+            pages: rows::pages(&self.0)?,
+            quarantined: rows::quarantined(&self.0)?,
+            next_id: rows::next_id(&self.0)?,
+        })
+    }
+
+    /// Blocks with ids in a range, ends included, by id.
+    pub(crate) fn blocks(&self, ids: RangeInclusive<u64>) -> Result<Vec<BlockRow>, CatalogueError> {
+        rows::blocks(&self.0, ids)
+    }
+
+    /// Blocks of a segment, by id.
+    pub(crate) fn blocks_of_segment(&self, number: u32) -> Result<Vec<BlockRow>, CatalogueError> {
+        rows::blocks_of_segment(&self.0, number)
+    }
+
+    /// Whether a block of this id is known, served or not.
+    pub(crate) fn has_block(&self, id: BlockId) -> Result<bool, CatalogueError> {
+        rows::has_block(&self.0, id)
+    }
+
+    /// Whether a block of this place in its source is known.
+    pub(crate) fn has_ordinal(
+        &self,
+        source: SourceId,
+        ordinal: u32,
+    ) -> Result<bool, CatalogueError> {
+        rows::has_ordinal(&self.0, source, ordinal)
+    }
+
+    /// The last block of a source.
+    pub(crate) fn last_block(&self, source: SourceId) -> Result<Option<BlockId>, CatalogueError> {
+        rows::last_block(&self.0, source)
+    }
 }
 
 impl Catalogue {
@@ -156,19 +206,14 @@ impl Catalogue {
         })
     }
 
-    /// All rows with ids from `id_from` on, and all sources and segments.
-    pub(crate) fn contents(&self, id_from: u64) -> Result<Contents, CatalogueError> {
-        self.with(|conn| {
-            let tx = conn.transaction()?;
-            let contents = Contents {
-                sources: rows::sources(&tx)?,
-                segments: rows::segments(&tx)?,
-                blocks: rows::blocks(&tx, id_from)?,
-                quarantined: rows::quarantined(&tx)?,
-                next_id: rows::next_id(&tx)?,
-            };
-            Ok(contents)
-        })
+    /// Reads rows, all of one moment.
+    pub(crate) fn view<T, E: From<CatalogueError>>(
+        &self,
+        f: impl FnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = held(&self.conn);
+        let tx = conn.transaction().map_err(CatalogueError::from)?;
+        f(&View(tx))
     }
 }
 
@@ -213,6 +258,12 @@ fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueE
     }
     for q in batch.quarantined {
         put_quarantined(tx, q)?;
+    }
+    for number in batch.pages_gone {
+        rows::drop_page(tx, *number)?;
+    }
+    for p in batch.pages {
+        rows::put_page(tx, p)?;
     }
     if let Some(next_id) = batch.next_id {
         rows::put_next_id(tx, next_id)?;

@@ -1,4 +1,4 @@
-//! The associative index: every block's address vectors in RAM.
+//! The associative index: every block's address vectors, in pages that are mapped.
 //!
 //! A search has up to three passes, each over fewer blocks than the one before:
 //!
@@ -14,20 +14,25 @@
 //!    the definition and the order among the best is right.
 
 pub(crate) mod kernel;
+pub(crate) mod page;
 pub(crate) mod query;
+mod scan;
 pub(crate) mod tile;
 pub(crate) mod top;
 
-use std::num::NonZero;
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use self::{kernel::Kernel, query::PreparedQuery, top::Top};
+use self::{kernel::Kernel, query::PreparedQuery, scan::Scan, tile::GROUP, top::Top};
 use crate::{
-    AddressHit, AddressQuery,
+    AddressHit, AddressQuery, BlockId,
     snapshot::{Entry, Snapshot},
 };
 
-/// Blocks that one thread scores before a second one pays for its start.
-const BLOCKS_PER_THREAD_MIN: usize = 512;
+/// Vectors that one thread scores before a second one pays for its start.
+const VECTORS_PER_THREAD_MIN: usize = 32_768;
 /// Most threads of one search.
 const THREADS_MAX: usize = 8;
 
@@ -50,6 +55,9 @@ pub(crate) enum Pass {
     Full,
 }
 
+/// Which blocks a search may give: all of them, or those that pass.
+pub(crate) type Keep<'a> = Option<&'a (dyn Fn(&Entry) -> bool + Sync)>;
+
 /// The `k` best blocks that `keep` lets through, best first, ties by id. The query was checked
 /// against the layout.
 pub(crate) fn search(
@@ -57,79 +65,71 @@ pub(crate) fn search(
     query: &AddressQuery,
     k: usize,
     (kernel, pass): (Kernel, Pass),
-    keep: &(impl Fn(&Entry) -> bool + Sync),
+    keep: Keep<'_>,
 ) -> Vec<AddressHit> {
     let dim = snapshot.dim();
     let prepared = PreparedQuery::new(query, dim, 1);
     if k == 0 || prepared.is_empty() {
         return Vec::new();
     }
-    let all = snapshot.chunks();
     let wanted = candidates(k).min(snapshot.len());
-    let chunks = |prepared: &PreparedQuery, wanted: usize| {
-        parallel(all, snapshot.len(), wanted, |part, top| {
-            let kept = part.iter().flat_map(|c| c.iter()).map(|e| &**e).filter(|e| keep(e));
-            score_all(prepared, kernel, kept, top);
+    let all = |prepared: &PreparedQuery, wanted: usize| {
+        let parts = snapshot.parts();
+        parallel(&parts, 1, threads_for(snapshot), wanted, |parts, top| {
+            let mut scan = Scan::new(snapshot, prepared, kernel, keep);
+            for part in parts {
+                scan.part(part, top);
+            }
         })
     };
     let sample = snapshot.len().div_ceil(SAMPLE_KEEPS).max(wanted.saturating_mul(4));
     let top = if pass == Pass::Full
+        || snapshot.unit() < GROUP
         || sample >= snapshot.len()
         || snapshot.len() < kernel.sample_from()
     {
-        chunks(&prepared, wanted)
+        all(&prepared, wanted)
     } else {
         let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);
-        let ids = chunks(&few, sample).into_sorted();
-        parallel(&ids, ids.len(), wanted, |part, top| {
-            let kept = part.iter().filter_map(|(_, id)| snapshot.get(*id)).map(|e| &**e);
-            score_all(&prepared, kernel, kept, top);
+        let ids: Vec<BlockId> = all(&few, sample).into_ids();
+        parallel(&ids, 64, threads_for(snapshot), wanted, |ids, top| {
+            let mut scan = Scan::new(snapshot, &prepared, kernel, None);
+            scan.blocks(ids, top);
         })
     };
     let mut best = Top::new(k);
     for (_, id) in top.into_sorted() {
-        if let Some(address) = snapshot.get(id).and_then(|e| e.address.as_ref()) {
-            best.offer(query::exact_score(query, address, dim), id);
+        let score = snapshot.with_address(id, |a| query::exact_score(query, a, dim));
+        if let Some(score) = score {
+            best.offer(score, id);
         }
     }
     best.into_sorted().into_iter().map(|(score, id)| AddressHit { id, score }).collect()
 }
 
-/// Offers the scores of all blocks that have an address.
-fn score_all<'a>(
-    prepared: &PreparedQuery,
-    kernel: Kernel,
-    blocks: impl Iterator<Item = &'a Entry>,
-    top: &mut Top,
-) {
-    let mut scratch = prepared.scratch();
-    let mut blocks = blocks.filter_map(|e| Some((e.info.id, e.address.as_ref()?))).peekable();
-    while let Some((id, address)) = blocks.next() {
-        let next = blocks.peek().map(|(_, a)| *a);
-        top.offer(prepared.score(address, next, kernel, &mut scratch), id);
-    }
-}
-
-/// Runs `scan` over parts of `items` (`blocks` in all), on this thread and as many others as
-/// pay, and merges what they found.
+/// Runs `scan` over runs of `items`, on this thread and as many others as pay, and merges what they
+/// found. Each thread takes the next run when it is done with one, so that one that is held up
+/// does not hold up all.
 fn parallel<T: Sync>(
     items: &[T],
-    blocks: usize,
+    run: usize,
+    threads: usize,
     wanted: usize,
-    scan: impl Fn(&[T], &mut Top) + Sync,
+    scan: impl Fn(&mut dyn Iterator<Item = &T>, &mut Top) + Sync,
 ) -> Top {
-    let per_thread = items.len().div_ceil(threads_for(blocks)).max(1);
-    let scan = |part: &[T]| {
+    let next = AtomicUsize::new(0);
+    let work = || {
         let mut top = Top::new(wanted);
-        scan(part, &mut top);
+        let runs = std::iter::from_fn(|| {
+            let from = next.fetch_add(run, Ordering::Relaxed);
+            items.get(from..).filter(|rest| !rest.is_empty())
+        });
+        scan(&mut runs.flat_map(|rest| rest.iter().take(run)), &mut top);
         top
     };
-    let scan = &scan;
     std::thread::scope(|scope| {
-        let mut parts = items.chunks(per_thread);
-        let first = parts.next().unwrap_or(&[]);
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || scan(part))).collect();
-        let mut top = scan(first);
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut top = work();
         for other in others {
             match other.join() {
                 Ok(part) => top.merge(part),
@@ -140,9 +140,10 @@ fn parallel<T: Sync>(
     })
 }
 
-fn threads_for(blocks: usize) -> usize {
+fn threads_for(snapshot: &Snapshot) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    (blocks / BLOCKS_PER_THREAD_MIN).clamp(1, cores.min(THREADS_MAX))
+    let vectors = snapshot.len() * snapshot.vectors_max();
+    (vectors / VECTORS_PER_THREAD_MIN).clamp(1, cores.min(THREADS_MAX))
 }
 
 #[cfg(test)]

@@ -7,13 +7,19 @@
 //! never written and never truncated by this code, only unlinked; the folder is private to the
 //! user; one writer holds the lock. What an outsider does to the files is beyond it. Two things
 //! soften that: the length of the file is checked before each copy, and what was copied is checked
-//! against its checksum after the copy, never trusted in place. No reference into a mapping leaves
-//! this file.
+//! against its checksum after the copy, never trusted in place. No reference into a mapped segment
+//! leaves this file.
+//!
+//! Pages of the index are mapped too, and searched in place ([`LaneMap`]): they are written under
+//! another name, renamed, and then never written again, only unlinked. Whatever their bytes are, a
+//! search reads them as numbers: they decide which blocks are looked at, not what is in them.
 #![expect(unsafe_code, reason = "memory maps; every block says why it holds")]
 
 use std::{fs::File, io};
 
 use memmap2::{Mmap, UncheckedAdvice};
+
+use crate::index::tile::{LANE, Lane};
 
 /// Whether sealed segments are mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +98,32 @@ impl SegmentMap {
             unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
         // Advice: when the system does not take it, pages stay resident a little longer.
         drop(advised);
+    }
+}
+
+/// A page of the index, mapped whole and read-only.
+#[derive(Debug)]
+pub(crate) struct LaneMap {
+    map: Mmap,
+}
+
+impl LaneMap {
+    /// Maps a page of the index.
+    pub(crate) fn new(file: &File) -> io::Result<Self> {
+        // SAFETY: the file has its final name, under which this code never writes or truncates it
+        // (see the head of this file).
+        let map = unsafe { Mmap::map(file)? };
+        Ok(Self { map })
+    }
+
+    /// Its whole lanes.
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        let at = self.map.as_ptr().cast::<Lane>();
+        debug_assert!(at.is_aligned(), "a mapping begins with a page");
+        // SAFETY: the mapping begins at a page boundary, which is a multiple of a lane's 64; it has
+        // at least as many bytes as these lanes; a lane is bytes and takes any value; the mapping
+        // lives as long as the borrow.
+        unsafe { std::slice::from_raw_parts(at, self.map.len() / LANE) }
     }
 }
 

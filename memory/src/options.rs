@@ -34,11 +34,18 @@ pub struct StoreOptions {
     pub segment_bytes_max: u64,
     /// What `commit` waits for. Default [`SyncPolicy::Data`].
     pub sync: SyncPolicy,
-    /// Most bytes that segments, address files and catalogue may take; none: as the disk allows.
+    /// Most bytes that segments, pages of the index and catalogue may take; none: as the disk
+    /// allows.
     pub disk_bytes_max: Option<u64>,
+    /// Blocks of one page of the index, from 1 to [`PAGE_BLOCKS_MAX`](Self::PAGE_BLOCKS_MAX), which
+    /// is the default. So many blocks at most are held in RAM beside those that are not committed.
+    pub page_blocks: usize,
 }
 
 impl StoreOptions {
+    /// Most blocks of one page of the index.
+    pub const PAGE_BLOCKS_MAX: usize = crate::format::page::BLOCKS_MAX;
+
     /// The defaults for a model.
     #[must_use]
     pub const fn new(model: [u8; 32], geometry: Geometry, address: AddressLayout) -> Self {
@@ -50,6 +57,7 @@ impl StoreOptions {
             segment_bytes_max: 256 << 20,
             sync: SyncPolicy::Data,
             disk_bytes_max: None,
+            page_blocks: Self::PAGE_BLOCKS_MAX,
         }
     }
 
@@ -97,6 +105,14 @@ impl Sieve {
             exclude,
             time: filter.time_unix_ms.clone(),
         }
+    }
+
+    /// Whether every block passes.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.sources.is_none()
+            && self.superseded.is_empty()
+            && self.exclude.is_empty()
+            && self.time.is_none()
     }
 
     pub(crate) fn keeps(&self, block: &BlockInfo) -> bool {

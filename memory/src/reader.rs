@@ -51,7 +51,7 @@ pub struct StoreStats {
     pub sources: u64,
     /// Segment files.
     pub segments: u64,
-    /// Segment files that are mapped.
+    /// Segment files that are mapped now.
     pub mapped_segments: u64,
     /// Bytes of the segment files.
     pub segment_bytes: u64,
@@ -59,7 +59,7 @@ pub struct StoreStats {
     pub catalogue_bytes: u64,
     /// Bytes of keys and values of the published blocks.
     pub kv_bytes: u64,
-    /// Bytes of the address index in RAM.
+    /// Bytes of the address index: its pages, which are mapped, and blocks that are in none yet.
     pub index_bytes: u64,
     /// Blocks that are damaged and not served.
     pub quarantined: u64,
@@ -123,9 +123,9 @@ impl Reader {
         self.shared.snapshot()
     }
 
-    fn entry(&self, id: BlockId) -> Result<Arc<Entry>, ReadError> {
+    fn entry(&self, id: BlockId) -> Result<Entry, ReadError> {
         if let Some(entry) = self.snapshot().get(id) {
-            return Ok(Arc::clone(entry));
+            return Ok(entry);
         }
         match self.shared.quarantined(id) {
             Some(reason) => Err(ReadError::Quarantined { id, reason }),
@@ -196,8 +196,9 @@ impl Reader {
     /// [`ReadError`].
     pub fn address(&self, id: BlockId) -> Result<BlockAddress, ReadError> {
         let dim = usize::from(self.shared.identity.address.dim);
-        let entry = self.entry(id)?;
-        Ok(entry.address.as_ref().map(|a| a.to_address(dim)).unwrap_or_default())
+        self.entry(id)?;
+        let snapshot = self.snapshot();
+        Ok(snapshot.with_address(id, |a| a.to_address(dim)).unwrap_or_default())
     }
 
     /// Reads a piece of a block after its header was checked against what is known of it.
@@ -208,8 +209,7 @@ impl Reader {
     ) -> Result<T, ReadError> {
         let at = BlockAt { id: entry.info.id, offset: entry.offset };
         let read = || {
-            let segment = self.shared.segment(entry.segment);
-            let segment = segment.ok_or(PieceError::Corrupt("segment is missing"))?;
+            let segment = self.shared.segment(entry.segment)?;
             let block = segment.block(at)?;
             if block.info != entry.info {
                 return Err(PieceError::Corrupt("header differs from the catalogue"));
@@ -240,6 +240,24 @@ impl Reader {
         snapshot.iter().filter(|e| e.info.source == source).map(|e| e.info.id).collect()
     }
 
+    /// The last block of a source version that is served.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn last_block(&self, source: SourceId) -> Result<Option<BlockId>, ReadError> {
+        let snapshot = self.snapshot();
+        let of_source = |e: &Entry| e.info.source == source;
+        let newest = snapshot.tail().rev().map(|e| e.entry).find(of_source);
+        if let Some(entry) = newest {
+            return Ok(Some(entry.info.id));
+        }
+        let id = self.catalogue.view(|view| view.last_block(source))?;
+        let Some(id) = id.filter(|id| snapshot.get(*id).is_none()) else { return Ok(id) };
+        // The catalogue is ahead of what this reader has taken in, or behind it.
+        let older = snapshot.before(id).find(of_source);
+        Ok(older.map(|e| e.info.id))
+    }
+
     /// The block before (`-1`) or after (`+1`) a block in its source, or further away; `None` where
     /// the source ends, or when that block is not served.
     #[must_use]
@@ -247,7 +265,7 @@ impl Reader {
         let snapshot = self.snapshot();
         let here = snapshot.get(id)?.info;
         let ordinal = here.ordinal.checked_add_signed(distance)?;
-        let same = |e: &&Arc<Entry>| e.info.source == here.source;
+        let same = |e: &Entry| e.info.source == here.source;
         // Ids rise with ordinals within a source.
         let found = if distance >= 0 {
             let mut later = snapshot.after(id).filter(same);
@@ -316,7 +334,8 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |e: &Entry| sieve.keeps(&e.info);
-        Ok(index::search(&snapshot, query, k, (self.kernel, pass), &keep))
+        let keep: index::Keep<'_> = if sieve.keeps_all() { None } else { Some(&keep) };
+        Ok(index::search(&snapshot, query, k, (self.kernel, pass), keep))
     }
 
     /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person
@@ -343,25 +362,29 @@ impl Reader {
     /// [`ReadError::Io`] when a segment's length cannot be read.
     pub fn stats(&self) -> Result<StoreStats, ReadError> {
         let snapshot = self.snapshot();
-        let dim = snapshot.dim();
+        let (segments, mapped) = self.shared.segment_counts();
         let mut stats = StoreStats {
             blocks: snapshot.len() as u64,
             sources: snapshot.sources().len() as u64,
+            segments: segments as u64,
+            mapped_segments: mapped as u64,
             catalogue_bytes: self.catalogue.bytes(),
             quarantined: self.shared.quarantined_blocks() as u64,
+            index_bytes: snapshot.pages().iter().map(|p| p.bytes()).sum(),
             ..StoreStats::default()
         };
         for entry in snapshot.iter() {
             stats.kv_blocks += u64::from(entry.info.kv.is_some());
             stats.tokens += u64::from(entry.info.tokens);
             stats.kv_bytes += u64::from(entry.info.kv_bytes);
-            stats.index_bytes += entry.address.as_ref().map_or(0, |a| a.bytes(dim)) as u64;
         }
-        for segment in self.shared.segments() {
-            stats.segments += 1;
-            stats.mapped_segments += u64::from(segment.is_mapped());
-            stats.segment_bytes += segment.file.size().map_err(|source| ReadError::Io {
-                path: self.shared.storage.root().join(file_name(segment.number())),
+        let tail = snapshot.tail().filter_map(|e| e.address.as_ref());
+        stats.index_bytes += tail.map(|a| a.bytes() as u64).sum::<u64>();
+        for number in self.shared.segment_numbers() {
+            let name = file_name(number);
+            let size = self.shared.storage.size(&name);
+            stats.segment_bytes += size.map_err(|source| ReadError::Io {
+                path: self.shared.storage.root().join(name),
                 source,
             })?;
         }

@@ -1,13 +1,16 @@
 //! The catalogue made anew from the segments.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     MapChoice, StoreOptions, SyncPolicy, VerifyError, catalogue,
     format::segment::Identity,
-    identity,
+    identity, pages,
     segment::{PieceError, Segment, file_name},
     storage::{FileStorage, Storage},
     store::{load, recover},
@@ -54,6 +57,11 @@ pub fn rebuild(dir: &Path) -> Result<RebuildReport, VerifyError> {
         let name = format!("{}{suffix}", catalogue::FILE);
         let removed = storage.remove(&name);
         removed.map_err(|source| VerifyError::Io { path: dir.join(name), source })?;
+    }
+    let failed = |path: PathBuf| move |source| VerifyError::Io { path, source };
+    for name in storage.list(pages::DIR).map_err(failed(dir.join(pages::DIR)))? {
+        let name = format!("{}/{name}", pages::DIR);
+        storage.remove(&name).map_err(failed(dir.join(&name)))?;
     }
     let options = StoreOptions {
         map: MapChoice::never(),

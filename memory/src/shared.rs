@@ -6,11 +6,11 @@ use std::{
 };
 
 use crate::{
-    BlockId, MapChoice, SourceInfo,
+    BlockId, MapChoice, SourceInfo, StoreOptions, SyncPolicy,
     catalogue::{Quarantined, SourceRow},
     format::segment::Identity,
-    segment::Segment,
-    snapshot::{Entry, Snapshot},
+    segment::{PieceError, Segment},
+    snapshot::{Snapshot, TailEntry},
     storage::Storage,
     sync::{held, read, write},
 };
@@ -66,20 +66,55 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) identity: Identity,
     pub(crate) map: MapChoice,
+    /// Blocks of a page of the index.
+    pub(crate) page_blocks: usize,
+    /// What is waited for when a page is written.
+    pub(crate) sync: SyncPolicy,
+    /// Number of the next page of the index.
+    pub(crate) next_page: AtomicU32,
     snapshot: RwLock<Arc<Snapshot>>,
-    segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
+    segments: Mutex<Segments>,
     quarantine: Mutex<Quarantine>,
 }
 
+/// Most segments that are held open: each costs a file and a mapping.
+const OPEN_MAX: usize = 32;
+
+/// Segments that are known, and those that are open.
+#[derive(Debug, Default)]
+struct Segments {
+    /// Whether each is sealed.
+    known: BTreeMap<u32, bool>,
+    /// The one used last is the last.
+    open: Vec<Arc<Segment>>,
+}
+
+impl Segments {
+    fn put(&mut self, segment: Arc<Segment>) {
+        self.open.retain(|s| s.number() != segment.number());
+        if self.open.len() >= OPEN_MAX {
+            self.open.remove(0);
+        }
+        self.open.push(segment);
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(storage: Arc<dyn Storage>, identity: Identity, map: MapChoice) -> Self {
-        let snapshot = Snapshot::new(usize::from(identity.address.dim));
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        identity: Identity,
+        options: &StoreOptions,
+    ) -> Self {
+        let snapshot = Snapshot::new(identity.address);
         Self {
             storage,
             identity,
-            map,
+            map: options.map,
+            sync: options.sync,
+            page_blocks: options.page_blocks.clamp(1, StoreOptions::PAGE_BLOCKS_MAX),
+            next_page: AtomicU32::new(1),
             snapshot: RwLock::new(Arc::new(snapshot)),
-            segments: RwLock::default(),
+            segments: Mutex::default(),
             quarantine: Mutex::default(),
         }
     }
@@ -94,16 +129,54 @@ impl Shared {
         change(Arc::make_mut(&mut write(&self.snapshot)));
     }
 
-    pub(crate) fn segment(&self, number: u32) -> Option<Arc<Segment>> {
-        read(&self.segments).get(&number).cloned()
+    /// A segment, opened if need be and mapped when it is sealed.
+    pub(crate) fn segment(&self, number: u32) -> Result<Arc<Segment>, PieceError> {
+        let mut segments = held(&self.segments);
+        let sealed = segments.known.get(&number).copied();
+        let sealed = sealed.ok_or(PieceError::Corrupt("segment is missing"))?;
+        let found = segments.open.iter().find(|s| s.number() == number).cloned();
+        let segment = match found {
+            Some(found) => found,
+            None => match Segment::open(&*self.storage, number, &self.identity, false) {
+                Err(PieceError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(PieceError::Corrupt("segment is missing"));
+                }
+                opened => Arc::new(opened?),
+            },
+        };
+        if sealed {
+            segment.map_sealed(self.map)?;
+        }
+        segments.put(Arc::clone(&segment));
+        Ok(segment)
     }
 
-    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
-        read(&self.segments).values().cloned().collect()
+    /// How many segments are known, and how many are mapped now.
+    pub(crate) fn segment_counts(&self) -> (usize, usize) {
+        let segments = held(&self.segments);
+        (segments.known.len(), segments.open.iter().filter(|s| s.is_mapped()).count())
     }
 
-    pub(crate) fn add_segment(&self, segment: Arc<Segment>) {
-        write(&self.segments).insert(segment.number(), segment);
+    /// Numbers of the segments that are known.
+    pub(crate) fn segment_numbers(&self) -> Vec<u32> {
+        held(&self.segments).known.keys().copied().collect()
+    }
+
+    /// Whether a segment is known, and as sealed or not.
+    pub(crate) fn knows_segment(&self, number: u32, sealed: bool) -> bool {
+        held(&self.segments).known.get(&number) == Some(&sealed)
+    }
+
+    /// Makes a segment known.
+    pub(crate) fn know_segment(&self, number: u32, sealed: bool) {
+        held(&self.segments).known.insert(number, sealed);
+    }
+
+    /// Makes an open segment known.
+    pub(crate) fn add_segment(&self, segment: Arc<Segment>, sealed: bool) {
+        let mut segments = held(&self.segments);
+        segments.known.insert(segment.number(), sealed);
+        segments.put(segment);
     }
 
     /// Stops serving a block. `saved`: the catalogue knows already.
@@ -142,7 +215,7 @@ impl Shared {
     }
 
     /// Adds a block to what is published.
-    pub(crate) fn publish_block(&self, entry: Entry) {
+    pub(crate) fn publish_block(&self, entry: TailEntry) {
         self.publish(|s| s.push(entry));
     }
 }

@@ -1,44 +1,85 @@
 //! What a reader sees: an unchanging list of blocks and sources, cheap to clone and to extend.
+//!
+//! All but the newest blocks lie in pages of the index, which are mapped: RAM holds a pointer a
+//! page. The newest ones, fewer than a page and what is not committed, are held one by one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::{BlockId, BlockInfo, SourceId, index::tile::AddressTiles, shared::SourceEntry};
+use crate::{
+    AddressLayout, BlockId, BlockInfo, SourceId,
+    index::{
+        page::{self, Page},
+        tile::{AddressRef, AddressTiles},
+    },
+    shared::SourceEntry,
+};
 
 /// Blocks of one chunk. Publishing copies at most this many pointers.
 const CHUNK: usize = 128;
 
-/// A block, where it lies, and what it is found by.
-#[derive(Clone, Debug)]
+/// A block and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) info: BlockInfo,
     pub(crate) segment: u32,
     pub(crate) offset: u64,
+    /// Bytes of the record.
+    pub(crate) bytes: u64,
+}
+
+/// A block that is in no page yet, and what it is found by.
+#[derive(Clone, Debug)]
+pub(crate) struct TailEntry {
+    pub(crate) entry: Entry,
     pub(crate) address: Option<AddressTiles>,
 }
 
 /// Blocks in the order of their ids.
-pub(crate) type Chunk = Vec<Arc<Entry>>;
+pub(crate) type Chunk = Vec<Arc<TailEntry>>;
 
 /// Source versions by id.
 pub(crate) type Sources = BTreeMap<SourceId, Arc<SourceEntry>>;
 
+/// A piece of the work of a search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    Page(&'a Page),
+    Tail(&'a Chunk),
+}
+
 /// All that is published at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    /// All full but the last.
-    chunks: Vec<Arc<Chunk>>,
+    layout: AddressLayout,
+    /// In the order of their blocks' ids, which do not overlap.
+    pages: Arc<Vec<Arc<Page>>>,
+    /// Blocks of pages that are not served any more.
+    removed: Arc<BTreeSet<BlockId>>,
+    /// Blocks with larger ids than those of all pages. All chunks are full but the last.
+    tail: Vec<Arc<Chunk>>,
     len: usize,
-    dim: usize,
     sources: Arc<Sources>,
 }
 
-impl Snapshot {
-    pub(crate) fn new(dim: usize) -> Self {
-        Self { dim, ..Self::default() }
-    }
+/// Where a block is held.
+enum Place<'a> {
+    Page(&'a Page, usize),
+    Tail(&'a Arc<TailEntry>),
+}
 
-    pub(crate) fn chunks(&self) -> &[Arc<Chunk>] {
-        &self.chunks
+impl Snapshot {
+    pub(crate) fn new(layout: AddressLayout) -> Self {
+        Self {
+            layout,
+            pages: Arc::default(),
+            removed: Arc::default(),
+            tail: Vec::new(),
+            len: 0,
+            sources: Arc::default(),
+        }
     }
 
     /// Blocks.
@@ -48,7 +89,17 @@ impl Snapshot {
 
     /// Width of an address vector.
     pub(crate) fn dim(&self) -> usize {
-        self.dim
+        usize::from(self.layout.dim)
+    }
+
+    /// Places that a block's vectors of one head are rounded up to.
+    pub(crate) fn unit(&self) -> usize {
+        page::unit(self.layout)
+    }
+
+    /// Most vectors that a block has.
+    pub(crate) fn vectors_max(&self) -> usize {
+        usize::from(self.layout.heads) * usize::from(self.layout.vectors_max)
     }
 
     pub(crate) fn sources(&self) -> &Arc<Sources> {
@@ -59,61 +110,164 @@ impl Snapshot {
         self.sources = sources;
     }
 
+    pub(crate) fn pages(&self) -> &[Arc<Page>] {
+        &self.pages
+    }
+
+    /// All blocks in pieces of about a page.
+    pub(crate) fn parts(&self) -> Vec<Part<'_>> {
+        let pages = self.pages.iter().map(|p| Part::Page(p));
+        pages.chain(self.tail.iter().map(|c| Part::Tail(c))).collect()
+    }
+
+    /// Blocks that are in no page, by id.
+    pub(crate) fn tail(&self) -> impl DoubleEndedIterator<Item = &Arc<TailEntry>> {
+        self.tail.iter().flat_map(|c| c.iter())
+    }
+
     /// Adds a block whose id is above all others.
-    pub(crate) fn push(&mut self, entry: Entry) {
-        let entry = Arc::new(entry);
+    pub(crate) fn push(&mut self, entry: TailEntry) {
+        self.push_shared(Arc::new(entry));
+    }
+
+    fn push_shared(&mut self, entry: Arc<TailEntry>) {
         self.len += 1;
-        match self.chunks.last_mut().filter(|c| c.len() < CHUNK) {
+        match self.tail.last_mut().filter(|c| c.len() < CHUNK) {
             Some(last) => Arc::make_mut(last).push(entry),
             None => {
                 let mut chunk = Vec::with_capacity(CHUNK);
                 chunk.push(entry);
-                self.chunks.push(Arc::new(chunk));
+                self.tail.push(Arc::new(chunk));
             }
         }
+    }
+
+    /// Puts pages in place of all that there are, and of the tail's blocks that they hold.
+    pub(crate) fn set_pages(&mut self, pages: Vec<Arc<Page>>) {
+        let last = pages.last().map(|p| p.id_last());
+        let rest: Vec<Arc<TailEntry>> =
+            self.tail().filter(|e| last.is_none_or(|l| e.entry.info.id > l)).cloned().collect();
+        self.removed = Arc::new(
+            self.removed
+                .iter()
+                .filter(|id| page_of(&pages, **id).is_some_and(|p| p.find(**id).is_some()))
+                .copied()
+                .collect(),
+        );
+        self.len = pages.iter().map(|p| p.len()).sum::<usize>() - self.removed.len();
+        self.pages = Arc::new(pages);
+        self.tail.clear();
+        for entry in rest {
+            self.push_shared(entry);
+        }
+    }
+
+    /// Adds a page of the tail's first blocks.
+    pub(crate) fn fold(&mut self, page: Arc<Page>) {
+        let mut pages = self.pages.as_ref().clone();
+        pages.push(page);
+        self.set_pages(pages);
     }
 
     /// Takes a block out.
     pub(crate) fn remove(&mut self, id: BlockId) {
-        if let Some((chunk, at)) = self.find(id) {
-            Arc::make_mut(&mut self.chunks[chunk]).remove(at);
-            if self.chunks[chunk].is_empty() {
-                self.chunks.remove(chunk);
+        match self.place(id) {
+            None => return,
+            Some(Place::Page(..)) => {
+                Arc::make_mut(&mut self.removed).insert(id);
             }
-            self.len -= 1;
+            Some(Place::Tail(_)) => {
+                let chunk = self.chunk_of(id);
+                if let Some(entries) = self.tail.get_mut(chunk) {
+                    Arc::make_mut(entries).retain(|e| e.entry.info.id != id);
+                    if entries.is_empty() {
+                        self.tail.remove(chunk);
+                    }
+                }
+            }
+        }
+        self.len -= 1;
+    }
+
+    /// Whether a block of a page is not served any more.
+    pub(crate) fn is_removed(&self, id: BlockId) -> bool {
+        !self.removed.is_empty() && self.removed.contains(&id)
+    }
+
+    fn chunk_of(&self, id: BlockId) -> usize {
+        self.tail.partition_point(|c| c.last().is_some_and(|e| e.entry.info.id < id))
+    }
+
+    fn place(&self, id: BlockId) -> Option<Place<'_>> {
+        if let Some(page) = page_of(&self.pages, id) {
+            let at = page.find(id).filter(|_| !self.is_removed(id))?;
+            return Some(Place::Page(page, at));
+        }
+        let entries = self.tail.get(self.chunk_of(id))?;
+        let at = entries.binary_search_by_key(&id, |e| e.entry.info.id).ok()?;
+        entries.get(at).map(Place::Tail)
+    }
+
+    pub(crate) fn get(&self, id: BlockId) -> Option<Entry> {
+        Some(match self.place(id)? {
+            Place::Page(page, at) => page.entry(at),
+            Place::Tail(e) => e.entry,
+        })
+    }
+
+    /// Gives the address of a block to `f`; `None` when there is no such block or address.
+    pub(crate) fn with_address<T>(
+        &self,
+        id: BlockId,
+        f: impl FnOnce(AddressRef<'_>) -> T,
+    ) -> Option<T> {
+        match self.place(id)? {
+            Place::Page(page, at) => {
+                let heads = page.heads_of(at)?;
+                Some(f(AddressRef { lanes: page.vectors(), heads: &heads }))
+            }
+            Place::Tail(e) => e.address.as_ref().map(|a| f(a.view())),
         }
     }
 
-    fn find(&self, id: BlockId) -> Option<(usize, usize)> {
-        let chunk = self.chunks.partition_point(|c| c.last().is_some_and(|e| e.info.id < id));
-        let entries = self.chunks.get(chunk)?;
-        let at = entries.binary_search_by_key(&id, |e| e.info.id).ok()?;
-        Some((chunk, at))
-    }
-
-    pub(crate) fn get(&self, id: BlockId) -> Option<&Arc<Entry>> {
-        let (chunk, at) = self.find(id)?;
-        self.chunks.get(chunk)?.get(at)
-    }
-
     /// All blocks, by id.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
-        self.chunks.iter().flat_map(|c| c.iter())
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Entry> {
+        let of_page = |p: &'_ Arc<Page>| {
+            let page = Arc::clone(p);
+            (0..page.len()).map(move |at| page.entry(at))
+        };
+        let paged = self.pages.iter().flat_map(of_page);
+        paged.filter(|e| !self.is_removed(e.info.id)).chain(self.tail().map(|e| e.entry))
     }
 
     /// Blocks with larger ids, nearest first.
-    pub(crate) fn after(&self, id: BlockId) -> impl Iterator<Item = &Arc<Entry>> {
-        let (chunk, at) = self.find(id).unwrap_or((self.chunks.len(), 0));
-        let rest = self.chunks.get(chunk).and_then(|c| c.get(at + 1..)).unwrap_or(&[]);
-        let later = self.chunks.get(chunk + 1..).unwrap_or(&[]);
-        rest.iter().chain(later.iter().flat_map(|c| c.iter()))
+    pub(crate) fn after(&self, id: BlockId) -> impl Iterator<Item = Entry> {
+        let first = self.pages.partition_point(|p| p.id_last() <= id);
+        let paged = self.pages[first..].iter().flat_map(move |p| {
+            let from = if p.id_first() > id { 0 } else { p.after(id) };
+            (from..p.len()).map(move |at| p.entry(at))
+        });
+        let paged = paged.filter(|e| !self.is_removed(e.info.id));
+        let chunk = self.tail.partition_point(|c| c.last().is_some_and(|e| e.entry.info.id <= id));
+        let tail = self.tail[chunk..].iter().flat_map(|c| c.iter().map(|e| e.entry));
+        paged.chain(tail.filter(move |e| e.info.id > id))
     }
 
     /// Blocks with smaller ids, nearest first.
-    pub(crate) fn before(&self, id: BlockId) -> impl Iterator<Item = &Arc<Entry>> {
-        let (chunk, at) = self.find(id).unwrap_or((0, 0));
-        let rest = self.chunks.get(chunk).and_then(|c| c.get(..at)).unwrap_or(&[]);
-        let earlier = self.chunks.get(..chunk).unwrap_or(&[]);
-        rest.iter().rev().chain(earlier.iter().rev().flat_map(|c| c.iter().rev()))
+    pub(crate) fn before(&self, id: BlockId) -> impl Iterator<Item = Entry> {
+        let chunks = self.tail.partition_point(|c| c.first().is_some_and(|e| e.entry.info.id < id));
+        let tail = self.tail[..chunks].iter().rev().flat_map(|c| c.iter().rev().map(|e| e.entry));
+        let pages = self.pages.partition_point(|p| p.id_first() < id);
+        let paged = self.pages[..pages].iter().rev().flat_map(move |p| {
+            let end = p.after(BlockId(id.0.saturating_sub(1)));
+            (0..end).rev().map(move |at| p.entry(at))
+        });
+        tail.filter(move |e| e.info.id < id).chain(paged.filter(|e| !self.is_removed(e.info.id)))
     }
+}
+
+/// The page whose ids reach around `id`.
+fn page_of(pages: &[Arc<Page>], id: BlockId) -> Option<&Page> {
+    let at = pages.partition_point(|p| p.id_last() < id);
+    pages.get(at).filter(|p| p.id_first() <= id).map(|p| &**p)
 }

@@ -58,6 +58,13 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// `NotFound`, and what the system says.
     fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn StorageFile>>;
+    /// Bytes that a file has now.
+    ///
+    /// # Errors
+    /// `NotFound`, and what the system says.
+    fn size(&self, name: &str) -> io::Result<u64> {
+        self.open(name, false)?.size()
+    }
     /// Replaces `to` by `from`, atomically.
     ///
     /// # Errors

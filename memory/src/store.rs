@@ -4,6 +4,7 @@ mod active;
 mod commit;
 pub(crate) mod load;
 pub(crate) mod recover;
+mod take_in;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +25,13 @@ use crate::{
     },
     index::tile::AddressTiles,
     shared::{Shared, SourceEntry},
-    snapshot::Entry,
+    snapshot::{Entry, TailEntry},
     storage::{FileStorage, LockGuard, Storage},
 };
 
 /// Longest text or payload of one block.
 const PART_BYTES_MAX: usize = 1 << 30;
-/// What a block costs beside its record, in the catalogue and the address file, at a guess from
+/// What a block costs beside its record, in the catalogue and the index, at a guess from
 /// above.
 const OVERHEAD_BYTES: u64 = 1024;
 
@@ -71,13 +72,13 @@ pub struct Store {
 /// Where the bytes went.
 #[derive(Debug, Default)]
 struct Bytes {
-    /// Of segments and address files.
+    /// Of segments and pages of the index.
     files: u64,
     /// Of the catalogue, at the last commit.
     catalogue: u64,
     /// Of pending rows, at a guess.
     pending: u64,
-    /// Written to segments and address files since opening.
+    /// Written to segments and pages of the index since opening.
     written: u64,
 }
 
@@ -119,7 +120,7 @@ impl Store {
         &self.problems
     }
 
-    /// Bytes written to segments and address files since opening (not the catalogue's).
+    /// Bytes written to segments and pages of the index since opening (not the catalogue's).
     #[must_use]
     pub const fn written_bytes(&self) -> u64 {
         self.bytes.written
@@ -295,8 +296,8 @@ impl Store {
         self.changed.insert(record.source);
         let dim = usize::from(self.options.address.dim);
         let address = AddressTiles::new(record.address, dim);
-        self.shared.publish_block(Entry { info, segment, offset, address });
-        let row = crate::catalogue::BlockRow { info, segment, offset, bytes: record_bytes };
+        let row = Entry { info, segment, offset, bytes: record_bytes };
+        self.shared.publish_block(TailEntry { entry: row, address });
         let text = String::from_utf8_lossy(record.text).into_owned();
         self.bytes.pending += OVERHEAD_BYTES + 2 * text.len() as u64;
         self.pending.push(NewBlock { row, text });
@@ -396,7 +397,7 @@ impl Store {
                 self.next_segment += 1;
                 self.created = true;
                 self.count(active.bytes());
-                self.shared.add_segment(Arc::clone(&active.segment));
+                self.shared.add_segment(Arc::clone(&active.segment), false);
                 self.active = Some(active);
                 Ok(())
             }

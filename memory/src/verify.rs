@@ -9,15 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockId, MapChoice, OpenError, VerifyError,
+    BlockId, MapChoice, OpenError, StoreOptions, VerifyError,
     catalogue::{BlockRow, Catalogue, Contents, SegmentRow},
-    identity,
+    identity, pages,
     segment::{
         PieceError, Segment, file_name,
         scan::{Depth, Scan, scan},
     },
     shared::Shared,
-    sidecar,
     storage::{CataloguePlace, FileStorage, Storage},
     store::{load, recover},
 };
@@ -50,7 +49,7 @@ impl VerifyReport {
 
 /// Checks a store without changing it, beside a writer if need be: every record's header, text and
 /// address against their checksums and the catalogue against the records; when `deep`, keys and
-/// values, the address files' vectors and SQLite's own structures as well.
+/// values, the index's vectors and SQLite's own structures as well.
 ///
 /// # Errors
 /// [`VerifyError`] when it cannot be checked at all.
@@ -66,12 +65,17 @@ pub fn verify(dir: &Path, deep: bool) -> Result<VerifyReport, VerifyError> {
         return Err(OpenError::Absent { path: dir.to_owned() }.into());
     };
     let catalogue = Catalogue::open_reader(&folder, identity.store)?;
-    let contents = catalogue.contents(0)?;
-    let shared = Shared::new(storage, identity, MapChoice::never());
+    let (contents, blocks) = catalogue
+        .view(|view| Ok::<_, VerifyError>((view.contents()?, view.blocks(0..=u64::MAX)?)))?;
+    let options = StoreOptions {
+        map: MapChoice::never(),
+        ..StoreOptions::new(identity.model, identity.geometry, identity.address)
+    };
+    let shared = Shared::new(storage, identity, &options);
     let mut work = Work {
         shared: &shared,
         deep,
-        blocks: contents.blocks.iter().map(|b| (b.info.id, b)).collect(),
+        blocks: blocks.iter().map(|b| (b.info.id, b)).collect(),
         quarantined: contents.quarantined.iter().map(|q| q.id).collect(),
         report: VerifyReport::default(),
     };
@@ -80,6 +84,7 @@ pub fn verify(dir: &Path, deep: bool) -> Result<VerifyReport, VerifyError> {
         work.report.problems.push(format!("block {} is quarantined: {}", q.id.0, q.reason));
     }
     work.segments(&contents)?;
+    work.pages(&contents, &blocks);
     work.report.problems.extend(catalogue.check(deep)?);
     Ok(work.report)
 }
@@ -187,10 +192,26 @@ impl Work<'_> {
             Err(PieceError::Corrupt(what)) => self.problem(true, format!("{name}: {what}")),
             Err(PieceError::Io(e)) => self.problem(false, format!("{name}: {e}")),
         }
-        if sidecar::load(self.shared, segment).is_none() {
-            let text =
-                format!("{name}: its address file is missing or damaged (made again when opened)");
-            self.problem(false, text);
+    }
+
+    /// Checks pages of the index against the rows of their blocks; when deep, their vectors too.
+    fn pages(&mut self, contents: &Contents, blocks: &[BlockRow]) {
+        for row in &contents.pages {
+            let name = pages::file_name(row.number);
+            let Some(page) = pages::load(self.shared, row) else {
+                let what = "is missing or damaged (made again when a writer opens the store)";
+                self.problem(false, format!("{name} {what}"));
+                continue;
+            };
+            let within = |b: &&BlockRow| (row.id_first..=row.id_last).contains(&b.info.id);
+            let rows = blocks.iter().filter(within);
+            let entries = (0..page.len()).map(|at| page.entry(at));
+            let held = entries.filter(|e| !self.quarantined.contains(&e.info.id));
+            if !held.eq(rows.copied()) {
+                self.problem(true, format!("{name}: the catalogue differs from it"));
+            } else if self.deep && !page.vectors_right() {
+                self.problem(true, format!("{name}: its vectors are damaged (use rebuild)"));
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Rows of the catalogue's tables, in and out.
 
-use rusqlite::{Row, Transaction, params};
+use std::ops::RangeInclusive;
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::Quarantined;
 use crate::{BlockId, BlockInfo, KvDtype, Progress, SourceId, Span, error::CatalogueError};
@@ -28,13 +30,17 @@ pub(crate) struct SegmentRow {
 }
 
 /// A block and where it lies.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct BlockRow {
-    pub(crate) info: BlockInfo,
-    pub(crate) segment: u32,
-    pub(crate) offset: u64,
-    /// Bytes of the record.
-    pub(crate) bytes: u64,
+pub(crate) type BlockRow = crate::snapshot::Entry;
+
+/// A page of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageRow {
+    pub(crate) number: u32,
+    pub(crate) id_first: BlockId,
+    pub(crate) id_last: BlockId,
+    pub(crate) blocks: u32,
+    /// Checksum of the page's header.
+    pub(crate) key: u64,
 }
 
 pub(super) fn put_source(tx: &Transaction<'_>, s: &SourceRow) -> Result<(), CatalogueError> {
@@ -142,38 +148,114 @@ pub(super) fn segments(tx: &Transaction<'_>) -> Result<Vec<SegmentRow>, Catalogu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn blocks(tx: &Transaction<'_>, from: u64) -> Result<Vec<BlockRow>, CatalogueError> {
+pub(super) fn put_page(tx: &Transaction<'_>, p: &PageRow) -> Result<(), CatalogueError> {
+    tx.prepare_cached(
+        "INSERT INTO page (number, id_first, id_last, blocks, key) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        p.number,
+        p.id_first.0.cast_signed(),
+        p.id_last.0.cast_signed(),
+        p.blocks,
+        p.key.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn drop_page(tx: &Transaction<'_>, number: u32) -> Result<(), CatalogueError> {
+    tx.prepare_cached("DELETE FROM page WHERE number = ?1")?.execute([number])?;
+    Ok(())
+}
+
+pub(super) fn pages(tx: &Transaction<'_>) -> Result<Vec<PageRow>, CatalogueError> {
     let mut statement = tx.prepare_cached(
-        "SELECT id, source, ordinal, byte_start, byte_end, line_start, line_end, time_unix_ms,
-             tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes, segment,
-             offset, bytes FROM block WHERE id >= ?1 ORDER BY id",
+        "SELECT number, id_first, id_last, blocks, key FROM page ORDER BY id_first",
     )?;
-    let rows = statement.query_map([from.cast_signed()], |row| {
-        Ok(BlockRow {
-            info: BlockInfo {
-                id: BlockId(unsigned(row, 0)?),
-                source: SourceId(row.get(1)?),
-                ordinal: row.get(2)?,
-                span: Span {
-                    byte_start: unsigned(row, 3)?,
-                    byte_end: unsigned(row, 4)?,
-                    line_start: unsigned(row, 5)?,
-                    line_end: unsigned(row, 6)?,
-                },
-                time_unix_ms: row.get(7)?,
-                tokens: row.get(8)?,
-                surprise_nats: row.get(9)?,
-                starts_mid_line: row.get(10)?,
-                ends_mid_line: row.get(11)?,
-                kv: KvDtype::from_tag(row.get(12)?),
-                kv_bytes: row.get(13)?,
-            },
-            segment: row.get(14)?,
-            offset: unsigned(row, 15)?,
-            bytes: unsigned(row, 16)?,
+    let rows = statement.query_map([], |row| {
+        Ok(PageRow {
+            number: row.get(0)?,
+            id_first: BlockId(unsigned(row, 1)?),
+            id_last: BlockId(unsigned(row, 2)?),
+            blocks: row.get(3)?,
+            key: row.get::<_, i64>(4)?.cast_unsigned(),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const BLOCK_COLUMNS: &str = "id, source, ordinal, byte_start, byte_end, line_start, line_end,
+    time_unix_ms, tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes, segment,
+    offset, bytes";
+
+fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
+    Ok(BlockRow {
+        info: BlockInfo {
+            id: BlockId(unsigned(row, 0)?),
+            source: SourceId(row.get(1)?),
+            ordinal: row.get(2)?,
+            span: Span {
+                byte_start: unsigned(row, 3)?,
+                byte_end: unsigned(row, 4)?,
+                line_start: unsigned(row, 5)?,
+                line_end: unsigned(row, 6)?,
+            },
+            time_unix_ms: row.get(7)?,
+            tokens: row.get(8)?,
+            surprise_nats: row.get(9)?,
+            starts_mid_line: row.get(10)?,
+            ends_mid_line: row.get(11)?,
+            kv: KvDtype::from_tag(row.get(12)?),
+            kv_bytes: row.get(13)?,
+        },
+        segment: row.get(14)?,
+        offset: unsigned(row, 15)?,
+        bytes: unsigned(row, 16)?,
+    })
+}
+
+pub(super) fn blocks(
+    tx: &Transaction<'_>,
+    ids: RangeInclusive<u64>,
+) -> Result<Vec<BlockRow>, CatalogueError> {
+    let sql = format!("SELECT {BLOCK_COLUMNS} FROM block WHERE id >= ?1 AND id <= ?2 ORDER BY id");
+    let last = i64::try_from(*ids.end()).unwrap_or(i64::MAX);
+    let mut statement = tx.prepare_cached(&sql)?;
+    let rows = statement.query_map([ids.start().cast_signed(), last], block)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn blocks_of_segment(
+    tx: &Transaction<'_>,
+    number: u32,
+) -> Result<Vec<BlockRow>, CatalogueError> {
+    let sql = format!("SELECT {BLOCK_COLUMNS} FROM block WHERE segment = ?1 ORDER BY id");
+    let mut statement = tx.prepare_cached(&sql)?;
+    let rows = statement.query_map([number], block)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn has_block(tx: &Transaction<'_>, id: BlockId) -> Result<bool, CatalogueError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM block WHERE id = ?1)
+        OR EXISTS (SELECT 1 FROM quarantine WHERE id = ?1)";
+    Ok(tx.prepare_cached(sql)?.query_row([id.0.cast_signed()], |r| r.get(0))?)
+}
+
+pub(super) fn has_ordinal(
+    tx: &Transaction<'_>,
+    source: SourceId,
+    ordinal: u32,
+) -> Result<bool, CatalogueError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM block WHERE source = ?1 AND ordinal = ?2)";
+    Ok(tx.prepare_cached(sql)?.query_row([source.0, ordinal], |r| r.get(0))?)
+}
+
+pub(super) fn last_block(
+    tx: &Transaction<'_>,
+    source: SourceId,
+) -> Result<Option<BlockId>, CatalogueError> {
+    let sql = "SELECT id FROM block WHERE source = ?1 ORDER BY ordinal DESC LIMIT 1";
+    let id = tx.prepare_cached(sql)?.query_row([source.0], |r| unsigned(r, 0)).optional()?;
+    Ok(id.map(BlockId))
 }
 
 pub(super) fn quarantined(tx: &Transaction<'_>) -> Result<Vec<Quarantined>, CatalogueError> {

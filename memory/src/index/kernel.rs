@@ -126,12 +126,29 @@ impl Kernel {
             Kind::Neon => neon::max_dots(lanes, per_group, words, out),
         }
     }
+
+    /// `out[v]` becomes the sum of unsigned bytes times the signed bytes of one query vector
+    /// (`words`), for every vector of `lanes` (whole groups): for blocks of few vectors, several of
+    /// which share a group.
+    pub(crate) fn dots(self, lanes: &[Lane], words: &[i32], out: &mut [i32]) {
+        let per_group = words.len();
+        assert!(per_group > 0, "a vector has at least one lane");
+        match self.0 {
+            Kind::Scalar => scalar::dots(lanes, per_group, words, out),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::dots(lanes, per_group, words, out),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => avx512::dots(lanes, per_group, words, out),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::dots(lanes, per_group, words, out),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::tile::LANE;
+    use crate::index::tile::{GROUP, LANE};
     use proptest::prelude::*;
 
     proptest! {
@@ -163,6 +180,14 @@ mod tests {
                 let mut out = vec![0; queries];
                 kernel.max_dots(&lanes, &lanes, per_group, &words, &mut out);
                 prop_assert_eq!(&out, &expected, "{}", kernel.name());
+                for (words, largest) in words.chunks_exact(per_group).zip(&expected) {
+                    let mut dots = vec![7; groups * GROUP];
+                    let mut plain = dots.clone();
+                    kernel.dots(&lanes, words, &mut dots);
+                    scalar::dots(&lanes, per_group, words, &mut plain);
+                    prop_assert_eq!(&dots, &plain, "{}", kernel.name());
+                    prop_assert_eq!(dots.iter().max(), Some(largest));
+                }
             }
         }
     }

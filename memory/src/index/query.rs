@@ -2,9 +2,9 @@
 
 use super::{
     kernel::Kernel,
-    tile::{AddressTiles, GROUP, Lane, OFFSET, STEP, lanes_per_group},
+    tile::{AddressRef, OFFSET, STEP, lanes_per_group, value_of},
 };
-use crate::AddressQuery;
+use crate::{AddressQuery, format::page::HeadEntry};
 
 /// Steps that a component of a query vector is rounded to, each way. At 63 the sum of two products
 /// with an unsigned byte fits 16 bits (255 * 63 * 2 = 32,130), which the AVX2 kernel needs.
@@ -77,25 +77,47 @@ impl PreparedQuery {
         vec![0; self.vectors_max]
     }
 
-    /// The score of the first passes. `next` is the block that will be scored after this one: its
-    /// lanes are asked for meanwhile.
+    /// Heads, by number.
+    pub(crate) fn indices(&self) -> std::ops::Range<usize> {
+        0..self.heads.len()
+    }
+
+    /// How much head `h` counts.
+    pub(crate) fn weight(&self, h: usize) -> f32 {
+        self.heads[h].weight
+    }
+
+    /// The query vectors of head `h`.
+    pub(crate) fn vectors(&self, h: usize) -> impl Iterator<Item = PreparedVector<'_>> {
+        let head = &self.heads[h];
+        let values = head.steps.iter().zip(&head.offsets);
+        let words = head.words.chunks_exact(self.lanes.max(1));
+        words.zip(values).map(|(words, (step, offset))| PreparedVector {
+            words,
+            step: *step,
+            offset: *offset,
+        })
+    }
+
+    /// The score of the first passes, of a block whose heads begin groups. `next` is the block
+    /// that will be scored after this one: its lanes are asked for meanwhile.
     pub(crate) fn score(
         &self,
-        block: &AddressTiles,
-        next: Option<&AddressTiles>,
+        block: AddressRef<'_>,
+        next: Option<AddressRef<'_>>,
         kernel: Kernel,
         scratch: &mut [i32],
     ) -> f32 {
+        let dim = self.lanes * STEP;
         let mut score = 0.0;
-        for (h, (head, tiles)) in self.heads.iter().zip(&block.heads).enumerate() {
+        for (h, (head, entry)) in self.heads.iter().zip(block.heads).enumerate() {
             let n = head.steps.len();
-            if n == 0 || tiles.vectors == 0 {
+            let lanes = block.head(entry, dim);
+            if n == 0 || lanes.is_empty() {
                 continue;
             }
-            let lanes = tiles.lanes(self.lanes * STEP);
-            let Some(lanes) = block.lanes.get(tiles.first..tiles.first + lanes) else { continue };
             let dots = &mut scratch[..n];
-            let ahead = next.and_then(|b| Some(b.head(b.heads.get(h)?, self.lanes * STEP)));
+            let ahead = next.and_then(|b| Some(b.head(b.heads.get(h)?, dim)));
             kernel.max_dots(lanes, ahead.unwrap_or(&[]), self.lanes, &head.words, dots);
             let sum: f32 = dots
                 .iter()
@@ -103,11 +125,30 @@ impl PreparedQuery {
                 .zip(&head.steps)
                 .map(|((dot, offset), step)| (dot - offset) as f32 * step)
                 .sum();
-            let raw = sum / n as f32 * tiles.scale;
-            score += head.weight * (raw - tiles.mean) / tiles.spread;
+            score += weighted(head.weight, sum / n as f32, entry);
         }
         score
     }
+}
+
+/// One query vector.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PreparedVector<'a> {
+    pub(crate) words: &'a [i32],
+    step: f32,
+    offset: i32,
+}
+
+impl PreparedVector<'_> {
+    /// What a dot product is worth, in units of the block's scale.
+    pub(crate) fn value(&self, dot: i32) -> f32 {
+        (dot - self.offset) as f32 * self.step
+    }
+}
+
+/// A head's share of a score, from the mean over query vectors of the best dot product.
+pub(crate) fn weighted(weight: f32, mean_best: f32, head: &HeadEntry) -> f32 {
+    weight * (mean_best * head.scale - head.mean) / head.spread
 }
 
 impl PreparedHead {
@@ -131,44 +172,36 @@ impl PreparedHead {
 }
 
 /// The score by its definition, in `f32`.
-pub(crate) fn exact_score(query: &AddressQuery, block: &AddressTiles, dim: usize) -> f32 {
+pub(crate) fn exact_score(query: &AddressQuery, block: AddressRef<'_>, dim: usize) -> f32 {
     let mut score = 0.0;
-    let mut keys: Vec<[f32; GROUP]> = Vec::with_capacity(dim + STEP);
-    let mut best: Vec<f32> = Vec::new();
-    for (head, tiles) in query.heads.iter().zip(&block.heads) {
+    let mut keys: Vec<f32> = Vec::new();
+    for (head, entry) in query.heads.iter().zip(block.heads) {
         let n = head.vectors.len().checked_div(dim).unwrap_or(0);
-        if n == 0 || tiles.vectors == 0 {
+        if n == 0 || entry.vectors == 0 {
             continue;
         }
-        best.clear();
-        best.resize(n, f32::NEG_INFINITY);
-        for group in block.head(tiles, dim).chunks_exact(lanes_per_group(dim)) {
-            keys.clear();
-            keys.extend(group.iter().flat_map(values));
-            for (q, best) in head.vectors.chunks_exact(dim).zip(&mut best) {
-                *best = best.max(largest_dot(q, &keys));
-            }
+        keys.clear();
+        for place in entry.first as usize..entry.first as usize + entry.vectors as usize {
+            keys.extend((0..dim).map(|d| f32::from(value_of(block.lanes, dim, place, d))));
         }
-        let raw = best.iter().sum::<f32>() / n as f32 * tiles.scale;
-        score += head.weight * (raw - tiles.mean) / tiles.spread;
+        let best =
+            |q: &[f32]| keys.chunks_exact(dim).map(|k| dot(q, k)).fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = head.vectors.chunks_exact(dim).map(best).sum();
+        score += weighted(head.weight, sum / n as f32, entry);
     }
     score
 }
 
-/// The four values of all vectors of a lane, value by value.
-fn values(lane: &Lane) -> [[f32; GROUP]; STEP] {
-    std::array::from_fn(|d| {
-        std::array::from_fn(|v| f32::from(lane.0[v * STEP + d]) - f32::from(OFFSET))
-    })
-}
-
-/// The largest dot product with the vectors of a group, all at once.
-fn largest_dot(q: &[f32], keys: &[[f32; GROUP]]) -> f32 {
-    let mut sums = [0.0_f32; GROUP];
-    for (x, key) in q.iter().zip(keys) {
-        for (sum, k) in sums.iter_mut().zip(key) {
-            *sum += x * k;
+/// Eight sums side by side, which the compiler puts into registers.
+fn dot(q: &[f32], k: &[f32]) -> f32 {
+    let (qs, q_rest) = q.as_chunks::<8>();
+    let (ks, k_rest) = k.as_chunks::<8>();
+    let mut sums = [0.0_f32; 8];
+    for (q, k) in qs.iter().zip(ks) {
+        for ((sum, q), k) in sums.iter_mut().zip(q).zip(k) {
+            *sum += q * k;
         }
     }
-    sums.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    let rest: f32 = q_rest.iter().zip(k_rest).map(|(q, k)| q * k).sum();
+    sums.into_iter().sum::<f32>() + rest
 }

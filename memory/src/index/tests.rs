@@ -2,11 +2,17 @@
 
 use proptest::prelude::*;
 
-use super::{Pass, kernel::Kernel, search};
+use super::{
+    Pass,
+    kernel::Kernel,
+    page::{self, Page},
+    search,
+};
 use crate::{
-    AddressQuery, BlockAddress, BlockId, BlockInfo, HeadAddress, HeadQuery, SourceId, Span,
+    AddressLayout, AddressQuery, BlockAddress, BlockId, BlockInfo, HeadAddress, HeadQuery,
+    SourceId, Span,
     index::tile::AddressTiles,
-    snapshot::{Entry, Snapshot},
+    snapshot::{Entry, Snapshot, TailEntry},
 };
 
 struct Random(u64);
@@ -22,10 +28,10 @@ impl Random {
     }
 }
 
-fn address(r: &mut Random, dim: usize) -> BlockAddress {
+fn address(r: &mut Random, dim: usize, vectors_max: u16) -> BlockAddress {
     let heads = (0..2)
         .map(|_| {
-            let n = r.next() as usize % 40;
+            let n = r.next() as usize % (usize::from(vectors_max) + 1);
             HeadAddress {
                 vectors: (0..n * dim).map(|_| r.next() as i8).collect(),
                 scale: 0.01 + r.float().abs(),
@@ -69,8 +75,10 @@ fn brute(q: &AddressQuery, a: &BlockAddress, dim: usize) -> f64 {
     score
 }
 
-fn snapshot(addresses: &[BlockAddress], dim: usize) -> Snapshot {
-    let mut snapshot = Snapshot::new(dim);
+/// All blocks in pages of `page` blocks, but for what is left over.
+fn snapshot(addresses: &[BlockAddress], dim: usize, vectors_max: u16, page: usize) -> Snapshot {
+    let layout = AddressLayout { heads: 2, vectors_max, dim: dim as u16 };
+    let mut snapshot = Snapshot::new(layout);
     for (n, a) in addresses.iter().enumerate() {
         let info = BlockInfo {
             id: BlockId(n as u64 + 1),
@@ -86,8 +94,20 @@ fn snapshot(addresses: &[BlockAddress], dim: usize) -> Snapshot {
             kv_bytes: 0,
         };
         let address = AddressTiles::new(a, dim);
-        snapshot.push(Entry { info, segment: 1, offset: 0, address });
+        let entry = Entry { info, segment: 1, offset: 0, bytes: 0 };
+        snapshot.push(TailEntry { entry, address });
+        if snapshot.tail().count() == page {
+            let folded = {
+                let tail: Vec<&TailEntry> = snapshot.tail().map(|e| &**e).collect();
+                let lanes = page::encode(1, [5; 16], layout, &tail);
+                let lanes = page::Lanes::Ram(lanes.into());
+                Page::new(lanes, [5; 16], layout).unwrap()
+            };
+            assert!(folded.vectors_right());
+            snapshot.fold(folded.into());
+        }
     }
+    assert_eq!(snapshot.len(), addresses.len());
     snapshot
 }
 
@@ -96,11 +116,13 @@ proptest! {
     #[test]
     fn the_index_finds_what_brute_force_finds(
         seed: u64, blocks in 1_usize..300, dim in 1_usize..70, k in 1_usize..12,
+        vectors_max in prop::sample::select(vec![1_u16, 2, 3, 4, 8, 9, 16, 39]),
+        page in 1_usize..90,
     ) {
         let mut r = Random(seed);
-        let addresses: Vec<BlockAddress> = (0..blocks).map(|_| address(&mut r, dim)).collect();
+        let addresses: Vec<BlockAddress> = (0..blocks).map(|_| address(&mut r, dim, vectors_max)).collect();
         let q = query(&mut r, dim);
-        let snapshot = snapshot(&addresses, dim);
+        let snapshot = snapshot(&addresses, dim, vectors_max, page);
         let mut expected: Vec<(f64, u64)> = addresses
             .iter()
             .enumerate()
@@ -115,7 +137,7 @@ proptest! {
         let scale = 1e-4 * expected.iter().map(|e| e.0.abs()).fold(1.0, f64::max);
         for kernel in Kernel::all() {
             let keep = |e: &Entry| e.info.ordinal % 3 != 2;
-            let hits = search(&snapshot, &q, k, (kernel, Pass::Full), &keep);
+            let hits = search(&snapshot, &q, k, (kernel, Pass::Full), Some(&keep));
             prop_assert_eq!(hits.len(), expected.len());
             for (hit, (score, id)) in hits.iter().zip(&expected) {
                 // Scores are those of the definition; among near-equals f32 may order otherwise.
@@ -131,9 +153,9 @@ proptest! {
 fn large_snapshots_are_searched_by_several_threads_alike() {
     let mut r = Random(5);
     let dim = 16;
-    let addresses: Vec<BlockAddress> = (0..3000).map(|_| address(&mut r, dim)).collect();
+    let addresses: Vec<BlockAddress> = (0..3000).map(|_| address(&mut r, dim, 39)).collect();
     let q = query(&mut r, dim);
-    let snapshot = snapshot(&addresses, dim);
+    let snapshot = snapshot(&addresses, dim, 39, 256);
     let mut expected: Vec<(f64, u64)> = addresses
         .iter()
         .enumerate()
@@ -141,7 +163,7 @@ fn large_snapshots_are_searched_by_several_threads_alike() {
         .map(|(n, a)| (brute(&q, a, dim), n as u64 + 1))
         .collect();
     expected.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let hits = search(&snapshot, &q, 10, (Kernel::detect(), Pass::Full), &|_| true);
+    let hits = search(&snapshot, &q, 10, (Kernel::detect(), Pass::Full), None);
     let found: Vec<u64> = hits.iter().map(|h| h.id.0).collect();
     let wanted: Vec<u64> = expected.iter().take(10).map(|e| e.1).collect();
     assert_eq!(found, wanted);
@@ -153,8 +175,8 @@ fn large_snapshots_are_searched_by_several_threads_alike() {
 fn sampling_keeps_what_the_query_is_about_and_most_of_the_rest() {
     let mut r = Random(11);
     let dim = 32;
-    let addresses: Vec<BlockAddress> = (0..5000).map(|_| address(&mut r, dim)).collect();
-    let snapshot = snapshot(&addresses, dim);
+    let addresses: Vec<BlockAddress> = (0..5000).map(|_| address(&mut r, dim, 39)).collect();
+    let snapshot = snapshot(&addresses, dim, 39, 256);
     let (mut kept, mut all) = (0, 0);
     for n in (0..5000).step_by(250) {
         let near = &addresses[n];
@@ -168,9 +190,9 @@ fn sampling_keeps_what_the_query_is_about_and_most_of_the_rest() {
                 .collect(),
         });
         let q = AddressQuery { heads: heads.collect() };
-        let full = search(&snapshot, &q, 8, (Kernel::detect(), Pass::Full), &|_| true);
+        let full = search(&snapshot, &q, 8, (Kernel::detect(), Pass::Full), None);
         let kernel = Kernel::scalar();
-        let sampled = search(&snapshot, &q, 8, (kernel, Pass::Sampled), &|_| true);
+        let sampled = search(&snapshot, &q, 8, (kernel, Pass::Sampled), None);
         assert_eq!(full[0], sampled[0]);
         kept += sampled.iter().filter(|s| full.contains(s)).count();
         all += full.len();

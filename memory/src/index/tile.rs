@@ -3,11 +3,9 @@
 //! Sixteen vectors make a group. A lane holds four neighbouring values of each of the sixteen, plus
 //! 128, as unsigned bytes: one 512-bit register (two of 256 bits, four of 128) whose every 32-bit
 //! part belongs to another vector, so that a dot product needs no sum across a register. A group
-//! has `ceil(dim / 4)` lanes.
+//! has `ceil(dim / 4)` lanes. A *place* is where a vector stands, counted over all groups.
 
-use std::sync::Arc;
-
-use crate::{BlockAddress, HeadAddress};
+use crate::{BlockAddress, HeadAddress, format::page::HeadEntry};
 
 /// Vectors of a group.
 pub(crate) const GROUP: usize = 16;
@@ -23,94 +21,131 @@ pub(crate) const OFFSET: u8 = 128;
 #[repr(C, align(64))]
 pub(crate) struct Lane(pub(crate) [u8; LANE]);
 
+/// A lane of vectors of zeros.
+pub(crate) const ZEROS: Lane = Lane([OFFSET; LANE]);
+
 /// Lanes of one group.
 pub(crate) const fn lanes_per_group(dim: usize) -> usize {
     dim.div_ceil(STEP)
 }
 
-/// One head of one block.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct HeadTiles {
-    /// First lane in the shared lanes.
-    pub(crate) first: usize,
-    /// Vectors, without those that fill the last group.
-    pub(crate) vectors: usize,
-    pub(crate) scale: f32,
-    pub(crate) mean: f32,
-    pub(crate) spread: f32,
+/// Lanes of the groups that `places` places take.
+pub(crate) const fn lanes_of(places: usize, dim: usize) -> usize {
+    places.div_ceil(GROUP) * lanes_per_group(dim)
 }
 
-impl HeadTiles {
-    /// Lanes that the head takes.
-    pub(crate) const fn lanes(&self, dim: usize) -> usize {
-        self.vectors.div_ceil(GROUP) * lanes_per_group(dim)
+/// The address of one block: heads whose places count within `lanes`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddressRef<'a> {
+    pub(crate) lanes: &'a [Lane],
+    pub(crate) heads: &'a [HeadEntry],
+}
+
+impl<'a> AddressRef<'a> {
+    /// The lanes of one head, which begins a group.
+    pub(crate) fn head(&self, head: &HeadEntry, dim: usize) -> &'a [Lane] {
+        let first = lanes_of(head.first as usize, dim);
+        let lanes = lanes_of(head.vectors as usize, dim);
+        self.lanes.get(first..first + lanes).unwrap_or(&[])
+    }
+
+    /// The address as it was.
+    pub(crate) fn to_address(self, dim: usize) -> BlockAddress {
+        let heads = self.heads.iter().map(|h| {
+            let places = h.first as usize..h.first as usize + h.vectors as usize;
+            let row = |place: usize| (0..dim).map(move |d| value_of(self.lanes, dim, place, d));
+            let vectors = places.flat_map(row).collect();
+            HeadAddress { vectors, scale: h.scale, mean: h.mean, spread: h.spread }
+        });
+        BlockAddress { heads: heads.collect() }
     }
 }
 
-/// The address of one block: its heads within lanes that it may share with other blocks.
+/// The address of one block on its own. Every head begins a group.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressTiles {
-    pub(crate) lanes: Arc<[Lane]>,
-    pub(crate) heads: Box<[HeadTiles]>,
+    lanes: Box<[Lane]>,
+    heads: Box<[HeadEntry]>,
 }
 
 impl AddressTiles {
-    /// Tiles of one block's address, on their own. `None` when there is nothing to find it by.
+    /// Tiles of one block's address. `None` when there is nothing to find it by.
     pub(crate) fn new(address: &BlockAddress, dim: usize) -> Option<Self> {
         if address.is_empty() {
             return None;
         }
         let mut lanes = Vec::new();
-        let heads = address.heads.iter().map(|h| lay(h, dim, &mut lanes)).collect();
-        Some(Self { lanes: lanes.into(), heads })
+        let mut heads = Vec::with_capacity(address.heads.len());
+        for head in &address.heads {
+            let mut region = Region::new(lanes.len() / lanes_per_group(dim).max(1) * GROUP, dim);
+            heads.push(region.put(head, GROUP, &mut lanes));
+        }
+        Some(Self { lanes: lanes.into(), heads: heads.into() })
     }
 
-    /// The lanes of one head.
-    pub(crate) fn head(&self, head: &HeadTiles, dim: usize) -> &[Lane] {
-        self.lanes.get(head.first..head.first + head.lanes(dim)).unwrap_or(&[])
-    }
-
-    /// The address as it was.
-    pub(crate) fn to_address(&self, dim: usize) -> BlockAddress {
-        let heads = self.heads.iter().map(|h| {
-            let lanes = self.head(h, dim);
-            let value = |v: usize, d: usize| value_of(lanes, dim, v, d);
-            let vectors = (0..h.vectors).flat_map(|v| (0..dim).map(move |d| value(v, d))).collect();
-            HeadAddress { vectors, scale: h.scale, mean: h.mean, spread: h.spread }
-        });
-        BlockAddress { heads: heads.collect() }
+    pub(crate) fn view(&self) -> AddressRef<'_> {
+        AddressRef { lanes: &self.lanes, heads: &self.heads }
     }
 
     /// Bytes of its lanes.
-    pub(crate) fn bytes(&self, dim: usize) -> usize {
-        self.heads.iter().map(|h| h.lanes(dim) * LANE).sum()
+    pub(crate) fn bytes(&self) -> usize {
+        self.lanes.len() * LANE
     }
 }
 
-/// Value `d` of vector `v`.
-pub(crate) fn value_of(lanes: &[Lane], dim: usize, v: usize, d: usize) -> i8 {
-    let lane = &lanes[v / GROUP * lanes_per_group(dim) + d / STEP];
-    (lane.0[v % GROUP * STEP + d % STEP] ^ OFFSET).cast_signed()
+/// Value `d` of the vector at `place`; 0 outside.
+pub(crate) fn value_of(lanes: &[Lane], dim: usize, place: usize, d: usize) -> i8 {
+    let lane = lanes.get(place / GROUP * lanes_per_group(dim) + d / STEP);
+    lane.map_or(0, |l| (l.0[place % GROUP * STEP + d % STEP] ^ OFFSET).cast_signed())
 }
 
-/// Appends the lanes of one head.
-fn lay(head: &HeadAddress, dim: usize, lanes: &mut Vec<Lane>) -> HeadTiles {
-    let vectors = head.vectors.len().checked_div(dim).unwrap_or(0);
-    let first = lanes.len();
-    for group in 0..vectors.div_ceil(GROUP) {
-        for step in 0..lanes_per_group(dim) {
-            let mut lane = Lane([OFFSET; LANE]);
-            for (i, values) in lane.0.chunks_exact_mut(STEP).enumerate() {
-                let v = (group * GROUP + i).min(vectors - 1);
-                let row = &head.vectors[v * dim..(v + 1) * dim];
-                for (to, from) in values.iter_mut().zip(&row[step * STEP..]) {
+/// Lays vectors of one head, block after block, into groups that follow each other.
+#[derive(Debug)]
+pub(crate) struct Region {
+    dim: usize,
+    /// The next free place.
+    next: usize,
+}
+
+impl Region {
+    /// A region that begins with the group of place `first`.
+    pub(crate) const fn new(first: usize, dim: usize) -> Self {
+        Self { dim, next: first }
+    }
+
+    /// Lays the vectors of one block. They take a multiple of `unit` places; the last one is
+    /// repeated in what is left, so that the largest dot product is the same.
+    pub(crate) fn put(
+        &mut self,
+        head: &HeadAddress,
+        unit: usize,
+        lanes: &mut Vec<Lane>,
+    ) -> HeadEntry {
+        let dim = self.dim;
+        let vectors = head.vectors.len().checked_div(dim).unwrap_or(0);
+        let first = self.next;
+        let places = vectors.next_multiple_of(unit);
+        lanes.resize(lanes_of(first + places, dim).max(lanes.len()), ZEROS);
+        for place in 0..places {
+            let row = &head.vectors[place.min(vectors - 1) * dim..][..dim];
+            let at = first + place;
+            let group = &mut lanes[at / GROUP * lanes_per_group(dim)..][..lanes_per_group(dim)];
+            for (lane, values) in group.iter_mut().zip(row.chunks(STEP)) {
+                let to = &mut lane.0[at % GROUP * STEP..];
+                for (to, from) in to.iter_mut().zip(values) {
                     *to = from.cast_unsigned() ^ OFFSET;
                 }
             }
-            lanes.push(lane);
+        }
+        self.next += places;
+        HeadEntry {
+            first: first as u32,
+            vectors: vectors as u32,
+            scale: head.scale,
+            mean: head.mean,
+            spread: head.spread,
         }
     }
-    HeadTiles { first, vectors, scale: head.scale, mean: head.mean, spread: head.spread }
 }
 
 #[cfg(test)]
@@ -130,7 +165,7 @@ mod tests {
             };
             let address = BlockAddress { heads: vec![head(n), head(m)] };
             let tiles = AddressTiles::new(&address, dim).unwrap();
-            prop_assert_eq!(tiles.to_address(dim), address);
+            prop_assert_eq!(tiles.view().to_address(dim), address);
         }
     }
 }

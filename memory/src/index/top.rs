@@ -51,10 +51,20 @@ impl Top {
         }
     }
 
+    /// Whether a score may be among the best.
+    pub(crate) fn wants(&self, score: f32) -> bool {
+        self.heap.len() < self.k || self.heap.peek().is_some_and(|worst| score >= worst.0)
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         for Scored(score, id) in other.heap {
             self.offer(score, id);
         }
+    }
+
+    /// The blocks, in any order.
+    pub(crate) fn into_ids(self) -> Vec<BlockId> {
+        self.heap.into_iter().map(|s| s.1).collect()
     }
 
     /// Best first.

@@ -54,6 +54,10 @@ impl Storage for FileStorage {
         Ok(Arc::new(OsFile(file)))
     }
 
+    fn size(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.root.join(name))?.len())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.root.join(from), self.root.join(to))
     }

@@ -1,6 +1,8 @@
 //! Making what was appended durable: commit records, sync, catalogue, and then sealing what is
 //! full.
 
+use std::sync::Arc;
+
 use super::{
     Store,
     active::{Active, WriteError},
@@ -11,8 +13,9 @@ use crate::{
     clock::now_ms,
     error::CatalogueError,
     format::record::Commit,
+    pages,
     segment::{DIR, file_name},
-    sidecar,
+    snapshot::TailEntry,
 };
 
 impl Store {
@@ -40,6 +43,7 @@ impl Store {
             blocks: &self.pending,
             quarantined: &bad,
             next_id: Some(self.next_id),
+            ..Batch::default()
         };
         let any = !(rows.is_empty() && self.pending.is_empty() && bad.is_empty());
         if any && let Err(e) = self.catalogue.apply(&batch) {
@@ -51,7 +55,31 @@ impl Store {
         self.restated.clear();
         self.bytes.pending = 0;
         self.bytes.catalogue = self.catalogue.bytes();
+        self.fold();
         self.seal_closing()
+    }
+
+    /// Puts the oldest blocks that are held one by one into pages of the index, as long as there
+    /// are enough for a whole one. All of them are committed. What fails is tried again after the
+    /// next commit: until then they are held in RAM.
+    fn fold(&mut self) {
+        loop {
+            let snapshot = self.shared.snapshot();
+            let blocks: Vec<&TailEntry> =
+                snapshot.tail().take(self.shared.page_blocks).map(|e| &**e).collect();
+            if blocks.len() < self.shared.page_blocks {
+                return;
+            }
+            let Ok(page) = pages::write(&self.shared, &blocks) else { return };
+            let rows = [pages::row(&page)];
+            let batch = Batch { pages: &rows, ..Batch::default() };
+            if self.catalogue.apply(&batch).is_err() {
+                let _ = self.shared.storage.remove(&pages::file_name(page.number()));
+                return;
+            }
+            self.count(page.bytes());
+            self.shared.publish(|s| s.fold(page));
+        }
     }
 
     fn restated_rows(&self) -> Vec<SourceRow> {
@@ -168,17 +196,14 @@ impl Store {
         Ok(())
     }
 
-    /// Maps a sealed segment and writes its address file. Neither is needed for correctness.
+    /// Maps a sealed segment.
     fn finish_sealed(&mut self, active: &Active) -> Result<(), CommitError> {
         let segment = &active.segment;
         segment.map_sealed(self.shared.map).map_err(|source| CommitError::Io {
             path: self.shared.storage.root().join(file_name(segment.number())),
             source,
         })?;
-        // Made again at the next opening when it cannot be written now.
-        if let Ok(bytes) = sidecar::write(&self.shared, segment, &active.blocks) {
-            self.count(bytes);
-        }
+        self.shared.add_segment(Arc::clone(segment), true);
         Ok(())
     }
 }

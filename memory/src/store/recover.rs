@@ -9,9 +9,11 @@ use std::{
 
 use crate::{
     BlockId, OpenError, SourceId,
-    catalogue::{Batch, BlockRow, Contents, NewBlock, Quarantined, SegmentRow, SourceRow},
+    catalogue::{Batch, BlockRow, Contents, NewBlock, Quarantined, SegmentRow, SourceRow, View},
+    error::CatalogueError,
     format::{record::Commit, segment::HEADER_PREFIX, segment::SegmentHeader},
     identity::io_error,
+    reader::catalogue_error,
     segment::{
         DIR, PieceError, Segment, file_name, number_of,
         scan::{Depth, Found, Scan, scan},
@@ -48,6 +50,7 @@ impl Recovered {
             blocks: &self.blocks,
             quarantined: &self.quarantined,
             next_id: Some(self.next_id),
+            ..Batch::default()
         }
     }
 }
@@ -71,6 +74,7 @@ struct News {
 /// Reads all that the catalogue does not account for. `None` when there is no such thing.
 pub(super) fn recover(
     shared: &Shared,
+    view: &View<'_>,
     contents: &Contents,
 ) -> Result<Option<Recovered>, OpenError> {
     let storage = &*shared.storage;
@@ -81,6 +85,10 @@ pub(super) fn recover(
     for number in numbers(storage)? {
         let failed = |e| io_error(storage, &file_name(number), e);
         let row = rows.get(&number).copied();
+        let bytes = storage.size(&file_name(number)).map_err(failed)?;
+        if row.is_some_and(|r| r.bytes == bytes) {
+            continue; // its header is checked when it is taken in
+        }
         let segment = match Segment::open(storage, number, &shared.identity, true) {
             Ok(segment) => Arc::new(segment),
             Err(PieceError::Io(e)) => return Err(failed(e)),
@@ -106,7 +114,10 @@ pub(super) fn recover(
     if news.is_empty() && out.cuts.is_empty() && out.problems.is_empty() {
         return Ok(None);
     }
-    take(contents, &news, &mut out).map_err(|e| io_error(storage, DIR, e))?;
+    take(view, contents, &news, &mut out).map_err(|e| match e {
+        TakeError::Io(e) => io_error(storage, DIR, e),
+        TakeError::Catalogue(e) => catalogue_error(storage, e),
+    })?;
     Ok(Some(out))
 }
 
@@ -126,14 +137,37 @@ fn is_unfinished(storage: &dyn Storage, number: u32) -> Result<bool, io::Error> 
     Ok(unfinished)
 }
 
-fn take(contents: &Contents, news: &[News], out: &mut Recovered) -> Result<(), io::Error> {
+/// Why what was found could not be taken.
+enum TakeError {
+    Io(io::Error),
+    Catalogue(CatalogueError),
+}
+
+impl From<io::Error> for TakeError {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+impl From<CatalogueError> for TakeError {
+    fn from(e: CatalogueError) -> Self {
+        Self::Catalogue(e)
+    }
+}
+
+fn take(
+    view: &View<'_>,
+    contents: &Contents,
+    news: &[News],
+    out: &mut Recovered,
+) -> Result<(), TakeError> {
     // Segments come in the order of their numbers: the last commit of a source is its newest.
     let mut horizon: BTreeMap<SourceId, Commit> = BTreeMap::new();
     for found in news.iter().flat_map(|n| &n.scan.commits) {
         out.next_id = out.next_id.max(found.commit.id_end);
         horizon.insert(found.commit.source, found.commit);
     }
-    let mut seen = Seen::new(contents);
+    let mut seen = Seen { view, ids: BTreeSet::new(), ordinals: BTreeSet::new() };
     for new in news {
         let commit = horizon.get(&new.segment.head.header.source);
         take_segment(new, commit, &mut seen, out)?;
@@ -145,33 +179,29 @@ fn take(contents: &Contents, news: &[News], out: &mut Recovered) -> Result<(), i
     Ok(())
 }
 
-/// Ids and places within sources that are taken.
-struct Seen {
+/// Ids and places within sources that are taken: by the catalogue, or just now.
+struct Seen<'a> {
+    view: &'a View<'a>,
     ids: BTreeSet<BlockId>,
     ordinals: BTreeSet<(SourceId, u32)>,
 }
 
-impl Seen {
-    fn new(contents: &Contents) -> Self {
-        let quarantined = contents.quarantined.iter().map(|q| q.id);
-        Self {
-            ids: contents.blocks.iter().map(|b| b.info.id).chain(quarantined).collect(),
-            ordinals: contents.blocks.iter().map(|b| (b.info.source, b.info.ordinal)).collect(),
-        }
-    }
-
-    fn is_new(&mut self, found: &Found) -> bool {
+impl Seen<'_> {
+    fn is_new(&mut self, found: &Found) -> Result<bool, CatalogueError> {
         let i = &found.block.info;
-        self.ids.insert(i.id) && self.ordinals.insert((i.source, i.ordinal))
+        Ok(self.ids.insert(i.id)
+            && self.ordinals.insert((i.source, i.ordinal))
+            && !self.view.has_block(i.id)?
+            && !self.view.has_ordinal(i.source, i.ordinal)?)
     }
 }
 
 fn take_segment(
     new: &News,
     commit: Option<&Commit>,
-    seen: &mut Seen,
+    seen: &mut Seen<'_>,
     out: &mut Recovered,
-) -> Result<(), io::Error> {
+) -> Result<(), TakeError> {
     let number = new.segment.number();
     let source = new.segment.head.header.source;
     let mut end = new.known;
@@ -181,7 +211,7 @@ fn take_segment(
             continue;
         }
         end = end.max(found.end());
-        if !seen.is_new(found) {
+        if !seen.is_new(found)? {
             out.problems.push(format!("block {} is there twice", info.id.0));
         } else if let Some(what) = found.wrong {
             out.problems.push(format!("block {}: {what}", info.id.0));

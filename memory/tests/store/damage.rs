@@ -7,7 +7,9 @@ use std::{
 };
 
 use crate::helpers::{Sample, append, options, progress};
-use lcedge_memory::{BlockId, MapChoice, ReadError, Reader, Store, StoreOptions, rebuild, verify};
+use lcedge_memory::{
+    BlockId, MapChoice, ReadError, Reader, Store, StoreOptions, SyncPolicy, rebuild, verify,
+};
 
 const BLOCKS: u64 = 5;
 
@@ -87,7 +89,8 @@ fn every_truncation_is_noticed_and_opens() {
             if length % 8 != 0 {
                 continue;
             }
-            let mut store = Store::open(copy.path(), &options()).unwrap();
+            let quick = StoreOptions { sync: SyncPolicy::None, ..options() };
+            let mut store = Store::open(copy.path(), &quick).unwrap();
             assert!(refused(&store.reader(), &ids) > 0 || sealed || length + 192 >= bytes.len());
             // It goes on.
             let source = store.begin_source("b.log").unwrap().id;
@@ -101,13 +104,16 @@ fn every_truncation_is_noticed_and_opens() {
 
 fn copy_store(from: &Path, to: &Path) {
     fs::remove_dir_all(to).unwrap();
-    fs::create_dir_all(to.join("segments")).unwrap();
     for name in ["store.json", "catalogue.sqlite"] {
+        fs::create_dir_all(to).unwrap();
         fs::copy(from.join(name), to.join(name)).unwrap();
     }
-    for entry in fs::read_dir(from.join("segments")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.join("segments").join(path.file_name().unwrap())).unwrap();
+    for dir in ["segments", "index"] {
+        fs::create_dir_all(to.join(dir)).unwrap();
+        for entry in fs::read_dir(from.join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(dir).join(path.file_name().unwrap())).unwrap();
+        }
     }
 }
 
@@ -208,20 +214,63 @@ fn a_lost_or_foreign_catalogue_and_a_lost_identity() {
     assert_eq!(refused(&store.reader(), &ids), 0);
 }
 
+/// Files of the folder of pages, with their bytes.
+fn pages(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(dir.join("index")).unwrap();
+    let mut all: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
+    all.sort();
+    all.into_iter().map(|p| (p.clone(), fs::read(p).unwrap())).collect()
+}
+
 #[test]
-fn a_damaged_address_file_is_made_again() {
+fn a_damaged_page_of_the_index_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (path, ids) = make(dir.path(), true);
-    let addresses = path.with_extension("addr");
-    let bytes = fs::read(&addresses).unwrap();
+    let (_, ids) = make(dir.path(), true);
+    let [(mut path, mut bytes)] = pages(dir.path()).try_into().unwrap();
+    let tables = 128 + 3 * 128 + 3 * 2 * 32;
     for at in (0..bytes.len()).step_by(31) {
         let mut changed = bytes.clone();
         changed[at] ^= 16;
-        fs::write(&addresses, &changed).unwrap();
-        assert!(!verify(dir.path(), false).unwrap().ok(), "byte {at}");
+        fs::write(&path, &changed).unwrap();
+        assert!(!verify(dir.path(), true).unwrap().ok(), "byte {at}");
+        let store = Store::open(dir.path(), &options()).unwrap();
+        assert!(store.problems().is_empty());
+        // What is read comes from the blocks; a wrong vector only makes a search worse.
+        if at < tables {
+            assert_eq!(refused(&store.reader(), &ids), 0, "byte {at}");
+        } else {
+            assert_eq!(store.reader().blocks() as u64, BLOCKS);
+            drop(store);
+            rebuild(dir.path()).unwrap();
+            Store::open(dir.path(), &options()).unwrap();
+        }
+        assert!(verify(dir.path(), true).unwrap().ok(), "byte {at}");
+        // It is another file, with the same blocks.
+        [(path, bytes)] = pages(dir.path()).try_into().unwrap();
+    }
+}
+
+#[test]
+fn pages_that_are_missing_cut_or_of_another_store_are_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, ids) = make(dir.path(), true);
+    let other = tempfile::tempdir().unwrap();
+    make(other.path(), true);
+    let [(_, foreign)] = pages(other.path()).try_into().unwrap();
+    for round in 0..40 {
+        let [(path, bytes)] = pages(dir.path()).try_into().unwrap();
+        match round {
+            0 => fs::remove_file(&path).unwrap(),
+            1 => fs::write(&path, &foreign).unwrap(),
+            n => fs::write(&path, &bytes[..bytes.len() * n / 40]).unwrap(),
+        }
+        // A reader finds everything without making it.
+        let reader = Reader::open(dir.path(), &options()).unwrap();
+        assert_eq!(refused(&reader, &ids), 0);
         let store = Store::open(dir.path(), &options()).unwrap();
         assert_eq!(refused(&store.reader(), &ids), 0);
         drop(store);
-        assert_eq!(fs::read(&addresses).unwrap(), bytes);
+        assert!(verify(dir.path(), true).unwrap().ok());
+        assert_eq!(pages(dir.path()).len(), 1, "no orphans");
     }
 }

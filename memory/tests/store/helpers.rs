@@ -9,8 +9,9 @@ pub(crate) const GEOMETRY: Geometry =
     Geometry { layers: 2, kv_heads: 1, head_dim: 4, block_tokens: 8 };
 pub(crate) const LAYOUT: AddressLayout = AddressLayout { heads: 2, vectors_max: 20, dim: 6 };
 
+/// Pages of the index are small, so that small stores have some.
 pub(crate) fn options() -> StoreOptions {
-    StoreOptions::new([7; 32], GEOMETRY, LAYOUT)
+    StoreOptions { page_blocks: 3, ..StoreOptions::new([7; 32], GEOMETRY, LAYOUT) }
 }
 
 /// A block to be appended; `n` decides everything about it.

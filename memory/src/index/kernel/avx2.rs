@@ -6,11 +6,11 @@ use std::arch::x86_64::{
     __m256i, _mm_cvtsi128_si32, _mm_max_epi32, _mm_shuffle_epi32, _mm256_add_epi32,
     _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_load_si256, _mm256_madd_epi16,
     _mm256_maddubs_epi16, _mm256_max_epi32, _mm256_set1_epi16, _mm256_set1_epi32,
-    _mm256_setzero_si256,
+    _mm256_setzero_si256, _mm256_storeu_si256,
 };
 
 use super::prefetch::prefetch;
-use crate::index::tile::Lane;
+use crate::index::tile::{GROUP, Lane};
 
 /// Query vectors that are worked on together: 4 x 2 sums, 2 keys, ones and a word fit 16 registers.
 const QUERIES: usize = 4;
@@ -96,4 +96,29 @@ fn largest(x: __m256i) -> i32 {
     let quarter = _mm_max_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
     let one = _mm_max_epi32(quarter, _mm_shuffle_epi32::<0b10_11_00_01>(quarter));
     _mm_cvtsi128_si32(one)
+}
+
+pub(super) fn dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    // SAFETY: this kernel is only chosen where the processor has AVX2 (`Kernel::all`).
+    unsafe { all_dots(lanes, per_group, words, out) }
+}
+
+#[target_feature(enable = "avx2")]
+fn all_dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    let ones = _mm256_set1_epi16(1);
+    let groups = lanes.chunks_exact(per_group);
+    for (group, out) in groups.zip(out.as_chunks_mut::<GROUP>().0) {
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for (lane, word) in group.iter().zip(words) {
+            let word = _mm256_set1_epi32(*word);
+            for (sum, key) in sums.iter_mut().zip(load(lane)) {
+                let pairs = _mm256_maddubs_epi16(key, word);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+            }
+        }
+        for (sum, half) in sums.into_iter().zip(out.as_chunks_mut::<8>().0) {
+            // SAFETY: the chunk is eight words, which is one register; no alignment is asked for.
+            unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), sum) }
+        }
+    }
 }

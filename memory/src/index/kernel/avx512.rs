@@ -4,11 +4,11 @@
 
 use std::arch::x86_64::{
     __m512i, _mm512_dpbusd_epi32, _mm512_load_si512, _mm512_max_epi32, _mm512_reduce_max_epi32,
-    _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
 use super::prefetch::prefetch;
-use crate::index::tile::Lane;
+use crate::index::tile::{GROUP, Lane};
 
 /// Groups and query vectors that are worked on together: 4 x 6 sums and 4 lanes fit 32 registers.
 const GROUPS: usize = 4;
@@ -100,4 +100,43 @@ fn tile<const G: usize, const Q: usize>(
 fn load(lane: &Lane) -> __m512i {
     // SAFETY: a lane is 64 bytes at an address that is a multiple of 64.
     unsafe { _mm512_load_si512(std::ptr::from_ref(lane).cast()) }
+}
+
+pub(super) fn dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    // SAFETY: this kernel is only chosen where the processor has these instructions
+    // (`Kernel::all`).
+    unsafe { all_dots(lanes, per_group, words, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn all_dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    let mut quads = lanes.chunks_exact(per_group * GROUPS);
+    let mut outs = out.chunks_exact_mut(GROUP * GROUPS);
+    for (groups, out) in quads.by_ref().zip(outs.by_ref()) {
+        groups_dots::<GROUPS>(groups, per_group, words, out);
+    }
+    let rest = outs.into_remainder().chunks_exact_mut(GROUP);
+    for (group, out) in quads.remainder().chunks_exact(per_group).zip(rest) {
+        groups_dots::<1>(group, per_group, words, out);
+    }
+}
+
+/// The dot products of one query vector with all vectors of `G` groups.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn groups_dots<const G: usize>(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    assert_eq!(lanes.len(), G * per_group, "whole groups");
+    let mut sums = [_mm512_setzero_si512(); G];
+    for (step, word) in words.iter().enumerate().take(per_group) {
+        let word = _mm512_set1_epi32(*word);
+        for (g, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `g < G` and `step < per_group`, so the index is below `G * per_group`,
+            // which was asserted to be the length.
+            let lane = unsafe { lanes.get_unchecked(g * per_group + step) };
+            *sum = _mm512_dpbusd_epi32(*sum, load(lane), word);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(out.as_chunks_mut::<GROUP>().0) {
+        // SAFETY: the chunk is sixteen words, which is one register; no alignment is asked for.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sum) }
+    }
 }

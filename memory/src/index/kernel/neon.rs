@@ -5,10 +5,10 @@
 use std::arch::aarch64::{
     int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s32, vdupq_n_u8, veorq_u8, vget_high_s8, vget_low_s8,
     vld1q_u8, vmaxq_s32, vmaxvq_s32, vmull_s8, vpaddlq_s16, vpaddq_s32, vreinterpretq_s8_s32,
-    vreinterpretq_s8_u8,
+    vreinterpretq_s8_u8, vst1q_s32,
 };
 
-use crate::index::tile::{LANE, Lane, OFFSET};
+use crate::index::tile::{GROUP, LANE, Lane, OFFSET};
 
 /// Registers of a lane.
 const PARTS: usize = 4;
@@ -32,13 +32,37 @@ fn all(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
             }
             largest = sums.into_iter().fold(largest, |m, s| vmaxq_s32(m, s));
         }
-        // The keys were used without their offset: put it back, as the other kernels have it.
-        let offset: i32 = query
-            .iter()
-            .flat_map(|w| w.to_le_bytes())
-            .map(|b| i32::from(b.cast_signed()) * i32::from(OFFSET))
-            .sum();
-        *best = vmaxvq_s32(largest) + offset;
+        *best = vmaxvq_s32(largest) + offset(query);
+    }
+}
+
+/// The keys are used without their offset: what puts it back, as the other kernels have it.
+fn offset(query: &[i32]) -> i32 {
+    let bytes = query.iter().flat_map(|w| w.to_le_bytes());
+    bytes.map(|b| i32::from(b.cast_signed()) * i32::from(OFFSET)).sum()
+}
+
+pub(super) fn dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    // SAFETY: this kernel is only chosen where the processor has NEON (`Kernel::all`).
+    unsafe { all_dots(lanes, per_group, words, out) }
+}
+
+#[target_feature(enable = "neon")]
+fn all_dots(lanes: &[Lane], per_group: usize, words: &[i32], out: &mut [i32]) {
+    let offset = offset(words);
+    let groups = lanes.chunks_exact(per_group);
+    for (group, out) in groups.zip(out.as_chunks_mut::<GROUP>().0) {
+        let mut sums = [vdupq_n_s32(offset); PARTS];
+        for (lane, word) in group.iter().zip(words) {
+            let word = vreinterpretq_s8_s32(vdupq_n_s32(*word));
+            for (sum, keys) in sums.iter_mut().zip(load(lane)) {
+                *sum = vaddq_s32(*sum, dot(keys, word));
+            }
+        }
+        for (sum, part) in sums.into_iter().zip(out.as_chunks_mut::<4>().0) {
+            // SAFETY: the chunk is four words, which is one register.
+            unsafe { vst1q_s32(part.as_mut_ptr(), sum) }
+        }
     }
 }
 
