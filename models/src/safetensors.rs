@@ -133,11 +133,18 @@ impl Safetensors {
     }
 
     fn of_files(paths: Vec<PathBuf>) -> Result<Self, SafetensorsError> {
+        let open = |path: PathBuf| {
+            RangeFile::open(&path).map_err(|source| SafetensorsError::Io { path, source })
+        };
+        Self::of_ranges(paths.into_iter().map(open).collect::<Result<_, _>>()?)
+    }
+
+    /// Reads the headers of open files.
+    pub(crate) fn of_ranges(files: Vec<RangeFile>) -> Result<Self, SafetensorsError> {
         let mut all =
             Self { files: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() };
-        for path in paths {
-            let file = RangeFile::open(&path)
-                .map_err(|source| SafetensorsError::Io { path: path.clone(), source })?;
+        for file in files {
+            let path = file.path().to_path_buf();
             let header = header(&file, all.files.len())?;
             for (name, tensor) in header.tensors {
                 if all.tensors.insert(name.clone(), tensor).is_some() {

@@ -76,7 +76,7 @@ const DESCRIPTIONS: [&str; 2] =
     [include_str!("../zoo/smollm2-135m/model.toml"), include_str!("../zoo/stories260k/model.toml")];
 
 /// Name and content of a file that is part of the program.
-type BundledFile = (&'static str, &'static [u8]);
+pub(crate) type BundledFile = (&'static str, &'static [u8]);
 
 /// Files of the models that are part of the program.
 const BUNDLED: [(&str, &[BundledFile]); 1] = [(
@@ -85,6 +85,15 @@ const BUNDLED: [(&str, &[BundledFile]); 1] = [(
         ("config.json", include_bytes!("../zoo/stories260k/config.json")),
         ("tokenizer.json", include_bytes!("../zoo/stories260k/tokenizer.json")),
         ("model.safetensors", include_bytes!("../zoo/stories260k/model.safetensors")),
+    ],
+)];
+
+/// Files of the trained memories that are part of the program.
+const MEMORIES: [(&str, &[BundledFile]); 1] = [(
+    "smollm2-135m",
+    &[
+        ("memory.json", include_bytes!("../zoo/smollm2-135m/memory.json")),
+        ("memory.safetensors", include_bytes!("../zoo/smollm2-135m/memory.safetensors")),
     ],
 )];
 
@@ -107,6 +116,11 @@ pub fn find(name: &str) -> Option<ZooModel> {
 /// Name and content of each file of a model that is part of the program.
 pub(crate) fn bundled(name: &str) -> &'static [BundledFile] {
     BUNDLED.iter().find(|(n, _)| *n == name).map_or(&[], |(_, files)| files)
+}
+
+/// Name and content of each file of the trained memory for a model, where the program has one.
+pub(crate) fn bundled_memory(name: &str) -> Option<&'static [BundledFile]> {
+    MEMORIES.iter().find(|(n, _)| *n == name).map(|(_, files)| *files)
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ pub struct StepInput<'a> {
     pub score_targets: &'a [u32],
     /// Whether the un-rotated queries of the card's `query_layers` are wanted.
     pub queries: bool,
-    /// Whether `memory_key` and `memory_query` of a trained address are wanted.
+    /// Whether `memory_key` and `memory_query` are wanted; a model without a trained address gives
+    /// none.
     pub memory: bool,
     /// Beacons `[B]`, ascending by the row they cover last. They are appended behind the tokens, to
     /// slots `len + S..len + S + B`. A beacon sees the past window, the rows up to the one it

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use pip::Pip;
+pub(crate) use wheel::sha256_bytes;
 pub use wheel::{Member, sha256_file};
 
 use crate::stage::Stage;

@@ -50,6 +50,11 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
     }
 }
 
+/// SHA-256 of bytes, in hexadecimal.
+pub(crate) fn sha256_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {

@@ -6,6 +6,7 @@ use super::llama::BuildError;
 use super::pack::Packed;
 use crate::card::WeightKind;
 use crate::encoding::{BLOCK, Encoding};
+use crate::memory::Memory;
 use crate::weights::{Part, Weights};
 
 /// Rows or columns handled at once while a matrix is transposed.
@@ -14,6 +15,7 @@ const TILE: usize = 64;
 /// Writes projections: their constants into the external file, their nodes into the graph.
 pub(super) struct Writer<'a> {
     pub(super) weights: &'a Weights,
+    pub(super) memory: Option<&'a Memory>,
     pub(super) graph: Graph,
     pub(super) data: DataFile,
     pub(super) kind: WeightKind,
@@ -65,6 +67,9 @@ impl Writer<'_> {
         for part in parts {
             let n = self.weights.matrix(*part)?.rows;
             self.weights.read_dense(*part, 0..n, &mut rows_of_part)?;
+            if let Some(change) = self.change(*part)? {
+                change.add_to(0..n, &mut rows_of_part);
+            }
             matrix.extend_from_slice(&rows_of_part);
         }
         self.data.begin()?;
@@ -84,7 +89,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// `MatMulNBits`; exact Q4_1 in 4 bits adds the product of x's sums of blocks with the offsets.
+    /// `MatMulNBits`. In 8 bits a low-rank change is merged first. In 4 bits what is left of the
+    /// exact product is added in floats: the offsets of Q4_1 times x's sums of blocks, and the
+    /// change.
     fn blocks(
         &mut self,
         x: &str,
@@ -96,20 +103,30 @@ impl Writer<'_> {
         let per_row = cols.div_ceil(BLOCK);
         let mut scales = Vec::with_capacity(rows * per_row);
         let mut offsets = Vec::new();
+        let mut changes = Vec::new();
         let mut packed = Packed::default();
-        let mut stored = Vec::new();
+        let (mut stored, mut dense) = (Vec::new(), Vec::new());
         self.data.begin()?;
         for part in parts {
             let matrix = self.weights.matrix(*part)?;
-            self.note_loss(matrix.encoding, bits);
+            let change = self.change(*part)?;
+            let merged = change.as_ref().filter(|_| bits == 8);
+            self.note_loss(if merged.is_some() { Encoding::F32 } else { matrix.encoding }, bits);
             for row in 0..matrix.rows {
-                self.weights.read_stored(*part, row..row + 1, &mut stored)?;
                 packed.clear();
-                pack(&mut packed, matrix.encoding, &stored, bits);
+                if let Some(change) = merged {
+                    self.weights.read_dense(*part, row..row + 1, &mut dense)?;
+                    change.add_to(row..row + 1, &mut dense);
+                    packed.dense_8(&mut dense);
+                } else {
+                    self.weights.read_stored(*part, row..row + 1, &mut stored)?;
+                    pack(&mut packed, matrix.encoding, &stored, bits);
+                }
                 self.data.write(&packed.q)?;
                 scales.extend_from_slice(&packed.scales);
                 offsets.extend_from_slice(&packed.offsets);
             }
+            changes.extend(change.filter(|_| bits == 4).map(|c| (*part, c)));
         }
         let weight = format!("{name}.weight");
         let shape = [rows, per_row, BLOCK * bits / 8];
@@ -119,15 +136,13 @@ impl Writer<'_> {
         let scale = format!("{name}.scales");
         self.graph.external(&scale, Type::F32, &[rows * per_row], self.data.place());
         let level = self.accuracy_level;
-        if offsets.is_empty() {
+        if offsets.is_empty() && changes.is_empty() {
             self.matmul_nbits([x, &weight, &scale], name, [rows, cols], bits, level);
             return Ok(());
         }
         let coarse = format!("{name}.blocks");
         self.matmul_nbits([x, &weight, &scale], &coarse, [rows, cols], bits, level);
-        let sums = self.sums(x, per_row);
-        let offset = self.transposed(&format!("{name}.offsets"), &offsets, [rows, per_row])?;
-        let fine = self.graph.op("MatMul", &[&sums, &offset], &format!("{name}.offset"), &[]);
+        let fine = self.fine(x, name, [rows, per_row], &offsets, &changes)?;
         self.graph.op("Add", &[&coarse, &fine], name, &[]);
         Ok(())
     }
@@ -151,7 +166,7 @@ impl Writer<'_> {
     }
 
     /// The sums of `x` over each block of 32, `[1, S, blocks]`; made once for each `x`.
-    fn sums(&mut self, x: &str, blocks: usize) -> String {
+    pub(super) fn sums(&mut self, x: &str, blocks: usize) -> String {
         let name = format!("{x}.sums");
         if self.graph.made(&name) {
             return name;
@@ -164,7 +179,7 @@ impl Writer<'_> {
     }
 
     /// Writes `[rows, cols]` values as a constant `[cols, rows]`.
-    fn transposed(
+    pub(super) fn transposed(
         &mut self,
         name: &str,
         values: &[f32],

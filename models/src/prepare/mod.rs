@@ -25,6 +25,7 @@ use crate::decoder::{Decoder, DecoderError};
 use crate::encoding::Encoding;
 use crate::fetch::{FetchError, FetchOptions};
 use crate::gguf::GgufError;
+use crate::memory::{Memory, MemoryChoice, MemoryError, MemorySource};
 use crate::onnx::{BuildError, BuildOptions, Built, build};
 use crate::safetensors::SafetensorsError;
 use crate::source::ModelSource;
@@ -48,6 +49,8 @@ pub struct PrepareOptions {
     pub query_layers: Option<Vec<usize>>,
     /// Heads for the training-free address; `None` for those of the model's description.
     pub retrieval_heads: Option<Vec<RetrievalHead>>,
+    /// Which trained memory is woven in.
+    pub memory: MemoryChoice,
     /// Where fetched files and prepared models are kept.
     pub cache_dir: PathBuf,
     /// How files are fetched, if at all.
@@ -55,13 +58,14 @@ pub struct PrepareOptions {
 }
 
 impl PrepareOptions {
-    /// Weights of `weights` kind in `cache_dir`; nothing is fetched.
+    /// Weights of `weights` kind in `cache_dir`, with the zoo's memory; nothing is fetched.
     #[must_use]
     pub fn offline(weights: WeightKind, cache_dir: &Path) -> Self {
         Self {
             weights,
             query_layers: None,
             retrieval_heads: None,
+            memory: MemoryChoice::Zoo,
             cache_dir: cache_dir.to_path_buf(),
             fetch: FetchOptions { offline: true, ..FetchOptions::default() },
         }
@@ -113,6 +117,9 @@ pub enum PrepareError {
     /// Weights are missing or do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The trained memory does not fit the model, or cannot be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The tokenizer could not be read.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -199,13 +206,35 @@ pub fn prepare(
         (None, _) => Vec::new(),
     };
     let build = BuildOptions { query_layers, ..BuildOptions::of(options.weights) };
-    let fingerprint = fingerprint(&material, &build);
-    let dir = models_dir(&options.cache_dir).join(folder_name(source, &build, &fingerprint));
-    let prepared = match Prepared::open(&dir) {
-        Ok(prepared) => prepared,
-        Err(_) => write(source, &material, options, build, &fingerprint, &dir, progress)?,
-    };
-    Ok(prepared)
+    let memory = chosen_memory(source, &material, &options.memory)?;
+    let fingerprint = fingerprint(&material, memory.as_ref(), &build);
+    let name = folder_name(source, memory.as_ref(), &build, &fingerprint);
+    let dir = models_dir(&options.cache_dir).join(name);
+    if let Ok(prepared) = Prepared::open(&dir) {
+        return Ok(prepared);
+    }
+    let job = Job { source, material: &material, memory: memory.as_ref(), options };
+    job.write(build, &fingerprint, &dir, progress)
+}
+
+/// The memory that was chosen. The zoo's is that of the zoo's model, under whatever name it is
+/// asked for.
+fn chosen_memory(
+    source: &ModelSource,
+    material: &Material,
+    choice: &MemoryChoice,
+) -> Result<Option<MemorySource>, MemoryError> {
+    match choice {
+        MemoryChoice::None => Ok(None),
+        MemoryChoice::Folder(dir) => MemorySource::folder(dir).map(Some),
+        MemoryChoice::Zoo => {
+            let model = match source {
+                ModelSource::Zoo(model) => Some(model.name.clone()),
+                ModelSource::Folder(_) | ModelSource::Gguf(_) => files::name_of(&material.identity),
+            };
+            model.and_then(|name| MemorySource::zoo(&name)).transpose()
+        }
+    }
 }
 
 /// The folder of prepared models in a cache.
@@ -213,19 +242,36 @@ pub(crate) fn models_dir(cache: &Path) -> PathBuf {
     cache.join("models")
 }
 
-/// Identity of the K,V that this graph makes: content, and how the weights are stored.
-fn fingerprint(material: &Material, build: &BuildOptions) -> blake3::Hash {
+/// Identity of the K,V that this graph makes: content, the memory's change of it, and how the
+/// weights are stored.
+fn fingerprint(
+    material: &Material,
+    memory: Option<&MemorySource>,
+    build: &BuildOptions,
+) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(BUILDER.as_bytes());
     hasher.update(material.identity.as_bytes());
     hasher.update(kind_name(build.weights).as_bytes());
+    if let Some(memory) = memory {
+        hasher.update(memory.identity().as_bytes());
+    }
     hasher.finalize()
 }
 
-fn folder_name(source: &ModelSource, build: &BuildOptions, fingerprint: &blake3::Hash) -> String {
+fn folder_name(
+    source: &ModelSource,
+    memory: Option<&MemorySource>,
+    build: &BuildOptions,
+    fingerprint: &blake3::Hash,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(fingerprint.as_bytes());
     hasher.update(format!("{:?}", build.query_layers).as_bytes());
+    if let Some(memory) = memory {
+        // Its texts are part of the card.
+        hasher.update(memory.text().as_bytes());
+    }
     let key = hasher.finalize().to_hex();
     format!("{}-{}-{}", source.name(), kind_name(build.weights), &key[..16])
 }
@@ -240,39 +286,61 @@ pub(crate) const fn kind_name(kind: WeightKind) -> &'static str {
     }
 }
 
-fn write(
-    source: &ModelSource,
-    material: &Material,
-    options: &PrepareOptions,
-    mut build_options: BuildOptions,
-    fingerprint: &blake3::Hash,
-    dir: &Path,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Prepared, PrepareError> {
-    let root = models_dir(&options.cache_dir);
-    let stage = Stage::begin(&root, &mut || progress(Progress::Waiting))
-        .map_err(|e| PrepareError::io(&root, e))?;
-    // Another process may have been faster while this one waited.
-    if let Ok(prepared) = Prepared::open(dir) {
-        return Ok(prepared);
+/// What is prepared, and from what.
+struct Job<'a> {
+    source: &'a ModelSource,
+    material: &'a Material,
+    memory: Option<&'a MemorySource>,
+    options: &'a PrepareOptions,
+}
+
+impl Job<'_> {
+    fn write(
+        &self,
+        mut build_options: BuildOptions,
+        fingerprint: &blake3::Hash,
+        dir: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Prepared, PrepareError> {
+        let root = models_dir(&self.options.cache_dir);
+        let stage = Stage::begin(&root, &mut || progress(Progress::Waiting))
+            .map_err(|e| PrepareError::io(&root, e))?;
+        // Another process may have been faster while this one waited.
+        if let Ok(prepared) = Prepared::open(dir) {
+            return Ok(prepared);
+        }
+        let text = Text::read(&self.material.path)?;
+        let weights = Weights::open(&self.material.path)?;
+        text.check(weights.decoder())?;
+        let memory = self.memory(weights.decoder(), progress)?;
+        build_options.positions = weights.decoder().context.max(POSITIONS_MIN);
+        let out = stage.path().join("out");
+        std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
+        let built = build(&weights, memory.as_ref(), &build_options, &out, &mut |done, total| {
+            progress(Progress::Building { done, total });
+        })
+        .map_err(|e| PrepareError::build(&out, e))?;
+        let mut card = card(self.source, &weights, &build_options, fingerprint);
+        card.retrieval_heads = retrieval_heads(self.source, self.options, &card)?;
+        card.eos = text.ends(&card.eos);
+        card.notes = notes(&weights, memory.as_ref(), build_options.weights, &built)?;
+        card.memory = memory.map(|m| m.card().clone());
+        prepared::write(&out, &card, &text, &built).map_err(|e| PrepareError::io(&out, e))?;
+        stage.publish("out", dir).map_err(|e| PrepareError::io(dir, e))?;
+        Ok(Prepared::open(dir)?)
     }
-    let text = Text::read(&material.path)?;
-    let weights = Weights::open(&material.path)?;
-    text.check(weights.decoder())?;
-    build_options.positions = weights.decoder().context.max(POSITIONS_MIN);
-    let out = stage.path().join("out");
-    std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
-    let built = build(&weights, &build_options, &out, &mut |done, total| {
-        progress(Progress::Building { done, total });
-    })
-    .map_err(|e| PrepareError::build(&out, e))?;
-    let mut card = card(source, &weights, &build_options, fingerprint);
-    card.retrieval_heads = retrieval_heads(source, options, &card)?;
-    card.eos = text.ends(&card.eos);
-    card.notes = notes(&weights, build_options.weights, &built)?;
-    prepared::write(&out, &card, &text, &built).map_err(|e| PrepareError::io(&out, e))?;
-    stage.publish("out", dir).map_err(|e| PrepareError::io(dir, e))?;
-    Ok(Prepared::open(dir)?)
+
+    /// The memory's files, checked against the weights and the decoder.
+    fn memory(
+        &self,
+        decoder: &Decoder,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Memory>, PrepareError> {
+        let Some(memory) = self.memory else { return Ok(None) };
+        progress(Progress::Hashing);
+        memory.check_base(&self.material.path, self.material.sha256.as_deref())?;
+        Ok(Some(memory.open(decoder)?))
+    }
 }
 
 fn card(
@@ -342,9 +410,19 @@ fn retrieval_heads(
 }
 
 /// What a user should know of how the weights were stored.
-fn notes(weights: &Weights, kind: WeightKind, built: &Built) -> Result<Vec<String>, PrepareError> {
+fn notes(
+    weights: &Weights,
+    memory: Option<&Memory>,
+    kind: WeightKind,
+    built: &Built,
+) -> Result<Vec<String>, PrepareError> {
+    let mut notes = Vec::new();
+    if let Some(memory) = memory {
+        let how = if kind == WeightKind::Int4 { "beside the matrices" } else { "merged" };
+        notes.push(format!("the trained memory {:?} is woven in ({how})", memory.card().name));
+    }
     if !built.lossy {
-        return Ok(Vec::new());
+        return Ok(notes);
     }
     let from = weights.matrix(Part::Layer(0, LayerPart::Gate))?.encoding;
     let note = match (kind, from) {
@@ -358,5 +436,6 @@ fn notes(weights: &Weights, kind: WeightKind, built: &Built) -> Result<Vec<Strin
         ),
         _ => format!("matrices are re-quantised from {} to 8 bits", from.name()),
     };
-    Ok(vec![note])
+    notes.push(note);
+    Ok(notes)
 }

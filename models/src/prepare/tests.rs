@@ -95,3 +95,43 @@ fn calibrated_heads_are_kept() {
     first.set_retrieval_heads(&heads).unwrap();
     assert_eq!(Prepared::open(&first.dir).unwrap().card.retrieval_heads, heads);
 }
+
+/// A memory changes what is computed: its name, its fingerprint and its card say so.
+#[test]
+fn a_memory_is_woven_in_and_told_apart() {
+    let cache = tempfile::tempdir().unwrap();
+    let stock = prepared(cache.path(), WeightKind::F32).unwrap();
+    assert!(stock.card.memory.is_none());
+    let weights = Weights::open(&cache.path().join("files").join(file_of(cache.path()))).unwrap();
+    let memory = crate::memory::tests::folder_for(weights.decoder());
+    let source = ModelSource::resolve("stories260k").unwrap();
+    let mut options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    options.memory = MemoryChoice::Folder(memory.path().to_path_buf());
+    let mut hashed = false;
+    let with = prepare(&source, &options, &mut |p| hashed |= p == Progress::Hashing).unwrap();
+    assert!(hashed);
+    assert_ne!(with.card.fingerprint, stock.card.fingerprint);
+    assert_ne!(with.dir, stock.dir);
+    assert_eq!(with.card.memory.as_ref().unwrap().system, "S");
+    assert!(with.card.notes[0].contains("woven in"));
+    let again = prepare(&source, &options, &mut |p| panic!("{p:?}")).unwrap();
+    assert_eq!(again, with);
+    // The same tensors with another text: other words, the same K and V.
+    let path = memory.path().join("memory.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"S\"", "\"T\"")).unwrap();
+    let other = prepare(&source, &options, &mut |_| {}).unwrap();
+    assert_eq!(other.card.fingerprint, with.card.fingerprint);
+    assert_eq!(other.card.memory.unwrap().system, "T");
+    assert_ne!(other.dir, with.dir);
+    options.memory = MemoryChoice::Folder(cache.path().join("nothing"));
+    let error = prepare(&source, &options, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, PrepareError::Memory(MemoryError::Io { .. })), "{error}");
+}
+
+/// The folder of the written-out model.
+fn file_of(cache: &Path) -> std::ffi::OsString {
+    let entries = std::fs::read_dir(cache.join("files")).unwrap().flatten();
+    let mut names = entries.map(|e| e.file_name()).filter(|n| n != ".lock");
+    names.next().unwrap()
+}

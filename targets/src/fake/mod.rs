@@ -11,13 +11,13 @@ mod weights;
 use std::ops::Range;
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_models::{Card, Weights};
+use lcedge_models::{Card, Memory, Weights};
 
 use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
 use crate::rope::Rope;
 use crate::window::{Plane, Window};
 
-pub use weights::{FakeConfig, FakeLayer, FakeWeights};
+pub use weights::{FakeAddress, FakeConfig, FakeLayer, FakeWeights};
 
 /// Why a fake engine could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum FakeError {
     /// A tensor of the model's file could not be read.
     #[error(transparent)]
     Read(#[from] lcedge_models::weights::WeightsError),
+    /// A tensor of the model's trained memory could not be read.
+    #[error(transparent)]
+    Memory(#[from] lcedge_models::MemoryError),
     /// The card describes no decoder that can run.
     #[error("the card of {model}: {what}")]
     Card {
@@ -97,8 +100,34 @@ impl FakeEngine {
     /// # Errors
     /// [`FakeError`] as [`FakeEngine::new`], and when the file cannot be read.
     pub fn from_weights(card: Card, weights: &Weights, capacity: usize) -> Result<Self, FakeError> {
-        let dense = FakeWeights::read(weights, &card)?;
+        Self::with_memory(card, weights, None, capacity)
+    }
+
+    /// The same with a trained memory over the weights.
+    ///
+    /// # Errors
+    /// As [`FakeEngine::from_weights`].
+    pub fn with_memory(
+        card: Card,
+        weights: &Weights,
+        memory: Option<&Memory>,
+        capacity: usize,
+    ) -> Result<Self, FakeError> {
+        let dense = FakeWeights::read(weights, memory, &card)?;
         Self::new(card, dense, capacity)
+    }
+
+    /// The vectors of a trained address, from the residual stream at the input of its layer.
+    fn address(&mut self, layer: usize, out: &mut StepOutput) {
+        let address = self.card.memory.as_ref().and_then(|m| m.address);
+        let Some(weights) = self.weights.address.as_ref() else { return };
+        if address.is_none_or(|a| a.layer != layer) {
+            return;
+        }
+        let (s, card) = (&mut self.scratch, &self.card);
+        math::rms_norm(&s.x, &s.ones, card.rms_eps, &mut s.normed);
+        math::linear(&s.normed, card.hidden, &weights.key, &mut out.memory_keys);
+        math::linear(&s.normed, card.hidden, &weights.query, &mut out.memory_queries);
     }
 
     /// One decoder layer over the rows in `scratch.x`; K,V go to slots `len..`.
@@ -187,18 +216,27 @@ impl Engine for FakeEngine {
         out.logits.resize(input.logit_rows.len() * self.card.vocab, 0.0);
         out.logprobs.resize(input.score_rows.len(), 0.0);
         out.queries.resize(asked * rows * width, 0.0);
+        let address = self.card.memory.as_ref().and_then(|m| m.address).filter(|_| input.memory);
+        let vectors = address.map_or(0, |a| rows * (a.dim + 1));
+        out.memory_keys.resize(vectors, 0.0);
+        out.memory_queries.resize(vectors, 0.0);
 
         let hidden = self.card.hidden;
         for (x, &token) in self.scratch.x.chunks_exact_mut(hidden).zip(input.tokens) {
             let at = token as usize * hidden;
             x.copy_from_slice(&self.weights.embedding[at..at + hidden]);
         }
-        let mut queries = out.queries.chunks_exact_mut(rows * width);
+        let mut taken_queries = std::mem::take(&mut out.queries);
+        let mut queries = taken_queries.chunks_exact_mut(rows * width);
         for layer in 0..self.card.layers {
             let wanted = input.queries && self.card.query_layers.contains(&layer);
             let taken = if wanted { queries.next() } else { None };
+            if vectors > 0 {
+                self.address(layer, out);
+            }
             self.layer(layer, input, taken);
         }
+        out.queries = taken_queries;
         self.head(input, out);
         self.window.set_len(len + rows).map_err(|e| StepError::Backend(e.to_string()))
     }
@@ -261,6 +299,11 @@ fn unfit(card: &Card) -> Option<String> {
         let (heads, kv_heads) = (card.heads, card.kv_heads);
         return Some(format!("heads is {heads}, not a multiple of kv_heads, {kv_heads}"));
     }
+    if let Some(address) = card.memory.as_ref().and_then(|m| m.address)
+        && (address.layer >= card.layers || address.dim == 0)
+    {
+        return Some(format!("{address:?} does not fit {} layers", card.layers));
+    }
     let ascending = card.query_layers.is_sorted_by(|a, b| a < b);
     if !ascending || card.query_layers.last().is_some_and(|&l| l >= card.layers) {
         let (asked, layers) = (&card.query_layers, card.layers);
@@ -290,6 +333,8 @@ struct Scratch {
     /// One query's scores, `[capacity]`.
     scores: Vec<f32>,
     sums: Vec<f64>,
+    /// `[hidden]`, a norm without gain.
+    ones: Vec<f32>,
     /// One row's logits, `[vocab]`.
     logits: Vec<f32>,
 }
@@ -312,6 +357,7 @@ impl Scratch {
         }
         self.rotated.resize(card.head_dim, 0.0);
         self.sums.resize(card.head_dim, 0.0);
+        self.ones.resize(card.hidden, 1.0);
         self.scores.resize(capacity, 0.0);
         self.logits.resize(card.vocab, 0.0);
     }
@@ -327,6 +373,7 @@ impl Scratch {
             &self.up,
             &self.rotated,
             &self.scores,
+            &self.ones,
             &self.logits,
         ];
         f32s.iter().map(|b| b.capacity() * size_of::<f32>()).sum::<usize>()

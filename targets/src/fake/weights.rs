@@ -1,7 +1,10 @@
 //! Weights of the fake engine, dense `f32`.
 
-use lcedge_models::weights::WeightsError;
-use lcedge_models::{Card, LayerPart, Part, RetrievalHead, WeightKind, Weights};
+use lcedge_models::{
+    Card, LayerPart, Memory, Part, RetrievalHead, TrainedMemory, WeightKind, Weights,
+};
+
+use super::FakeError;
 
 /// The size of a random model.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct FakeConfig {
     pub rope_theta: f32,
     /// Layers whose queries are given, ascending.
     pub query_layers: Vec<usize>,
+    /// A trained memory, whose weights are random as well.
+    pub memory: Option<TrainedMemory>,
 }
 
 impl Default for FakeConfig {
@@ -46,6 +51,7 @@ impl Default for FakeConfig {
             positions: 8192,
             rope_theta: 10_000.0,
             query_layers: vec![0, 1],
+            memory: None,
         }
     }
 }
@@ -81,7 +87,7 @@ impl FakeConfig {
             query_layers: self.query_layers.clone(),
             retrieval_heads: self.query_layers.iter().map(head).collect(),
             notes: Vec::new(),
-            memory: None,
+            memory: self.memory.clone(),
         }
     }
 }
@@ -120,6 +126,17 @@ pub struct FakeWeights {
     pub norm: Vec<f32>,
     /// `[vocab, hidden]`; `None` when the head is the embedding.
     pub head: Option<Vec<f32>>,
+    /// Of the trained address, where the card has one.
+    pub address: Option<FakeAddress>,
+}
+
+/// Weights of a trained address, `[dim + 1, hidden]` each; the gate is the last row.
+#[derive(Clone, Debug)]
+pub struct FakeAddress {
+    /// Of the vectors of blocks.
+    pub key: Vec<f32>,
+    /// Of the vectors of questions.
+    pub query: Vec<f32>,
 }
 
 impl FakeWeights {
@@ -149,16 +166,30 @@ impl FakeWeights {
         let norm = rng.near_one(hidden);
         let head =
             (!card.tied_head).then(|| rng.matrix(card.vocab, hidden, 1.0 / (hidden as f32).sqrt()));
-        Self { embedding, layers, norm, head }
+        let mut vectors = |dim: usize| rng.matrix(dim + 1, hidden, 1.0 / (hidden as f32).sqrt());
+        let address = card.memory.as_ref().and_then(|m| m.address);
+        let address = address.map(|a| FakeAddress { key: vectors(a.dim), query: vectors(a.dim) });
+        Self { embedding, layers, norm, head, address }
     }
 
-    /// All tensors of a model's file, dense.
+    /// All tensors of a model's file, dense, with the change of a trained memory.
     ///
     /// # Errors
-    /// [`WeightsError`] when one cannot be read.
-    pub fn read(weights: &Weights, card: &Card) -> Result<Self, WeightsError> {
-        let layer = |l: usize| -> Result<FakeLayer, WeightsError> {
-            let part = |part| weights.dense(Part::Layer(l, part));
+    /// [`FakeError`] when one cannot be read.
+    pub fn read(
+        weights: &Weights,
+        memory: Option<&Memory>,
+        card: &Card,
+    ) -> Result<Self, FakeError> {
+        let layer = |l: usize| -> Result<FakeLayer, FakeError> {
+            let part = |part| -> Result<Vec<f32>, FakeError> {
+                let part = Part::Layer(l, part);
+                let mut dense = weights.dense(part)?;
+                if let Some(change) = memory.map_or(Ok(None), |m| m.change(part))? {
+                    change.add_to(0..weights.matrix(part)?.rows, &mut dense);
+                }
+                Ok(dense)
+            };
             Ok(FakeLayer {
                 attention_norm: part(LayerPart::AttentionNorm)?,
                 query: part(LayerPart::Query)?,
@@ -177,6 +208,10 @@ impl FakeWeights {
             layers: (0..card.layers).map(layer).collect::<Result<_, _>>()?,
             norm: weights.dense(Part::FinalNorm)?,
             head,
+            address: memory.map_or(Ok(None), Memory::address)?.map(|address| {
+                let turn = |w: &[f32]| transposed(w, card.hidden);
+                FakeAddress { key: turn(&address.key), query: turn(&address.query) }
+            }),
         })
     }
 
@@ -196,7 +231,8 @@ impl FakeWeights {
                 &l.down,
             ]
         });
-        let all = layers.chain([&self.embedding, &self.norm]).chain(&self.head);
+        let address = self.address.iter().flat_map(|a| [&a.key, &a.query]);
+        let all = layers.chain([&self.embedding, &self.norm]).chain(&self.head).chain(address);
         all.map(|w| size_of_val::<[f32]>(w)).sum()
     }
 
@@ -212,6 +248,11 @@ impl FakeWeights {
         if let Some(head) = &self.head {
             all.push(("head".to_owned(), head.len(), card.vocab * hidden));
         }
+        let vectors = card.memory.as_ref().and_then(|m| m.address);
+        let wanted = vectors.map_or(0, |a| (a.dim + 1) * hidden);
+        let [key, query] = self.address.as_ref().map_or([0; 2], |a| [a.key.len(), a.query.len()]);
+        all.push(("address: key".to_owned(), key, wanted));
+        all.push(("address: query".to_owned(), query, wanted));
         for (i, l) in self.layers.iter().enumerate() {
             let arrays = [
                 ("attention_norm", l.attention_norm.len(), hidden),
@@ -228,6 +269,12 @@ impl FakeWeights {
         }
         all.into_iter().find(|(_, found, want)| found != want)
     }
+}
+
+/// A matrix `[rows, cols]` as `[cols, rows]`.
+fn transposed(matrix: &[f32], rows: usize) -> Vec<f32> {
+    let cols = matrix.len() / rows;
+    (0..cols).flat_map(|col| (0..rows).map(move |row| matrix[row * cols + col])).collect()
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_models::{Card, Prepared};
+use lcedge_models::{Card, Prepared, TrainedAddress};
 use ort::session::{RunOptions, Session};
 
 use super::abilities::{self, AbilityError};
@@ -138,6 +138,8 @@ pub struct OrtEngine {
     keys: Vec<Lent<f32>>,
     /// `query.{l}` of each of the card's query layers, `[1, S, heads * head_dim]`.
     queries: Vec<Lent<f32>>,
+    /// `memory_key` and `memory_query` of a trained address, `[1, S, dim + 1]`.
+    address: Option<[Lent<f32>; 2]>,
     weights_bytes: u64,
     device: Device,
     reason: String,
@@ -229,6 +231,7 @@ impl OrtEngine {
         Ok(Self {
             keys: (0..card.layers).map(|_| Lent::new()).collect(),
             queries: card.query_layers.iter().map(|_| Lent::new()).collect(),
+            address: address(card).map(|_| [Lent::new(), Lent::new()]),
             weights_bytes: weights_bytes(graph),
             card: card.clone(),
             session,
@@ -283,6 +286,11 @@ impl OrtEngine {
         for query in &mut self.queries[..asked] {
             query.reshape(&self.host, &[1, rows as i64, width])?;
         }
+        let width = address(card).map_or(0, |a| a.dim as i64 + 1);
+        let addresses = self.address.as_mut().map_or(&mut [][..], |a| a);
+        for vectors in addresses.iter_mut().filter(|_| input.memory) {
+            vectors.reshape(&self.host, &[1, rows as i64, width])?;
+        }
         out.logits.resize(input.logit_rows.len() * card.vocab, 0.0);
         out.logprobs.resize(input.score_rows.len(), 0.0);
         let shape = [input.logit_rows.len() as i64, card.vocab as i64];
@@ -295,8 +303,10 @@ impl OrtEngine {
         let outputs = window.iter().map(Some);
         let outputs = outputs.chain(self.keys.iter_mut().map(Lent::lend));
         let outputs = outputs.chain([Some(&logits), Some(&logprobs)]);
-        // Queries are the last outputs: left out when not asked for.
-        let outputs = outputs.chain(self.queries[..asked].iter_mut().map(Lent::lend));
+        let queries = self.queries.iter_mut().map(Lent::lend);
+        let outputs = outputs.chain(queries.map(|q| q.filter(|_| input.queries)));
+        let addresses = addresses.iter_mut().map(Lent::lend);
+        let outputs = outputs.chain(addresses.map(|a| a.filter(|_| input.memory)));
         self.call.run(&mut self.session, &self.options, inputs, outputs)
     }
 }
@@ -392,6 +402,11 @@ impl Engine for OrtEngine {
         if input.queries {
             self.queries.iter().for_each(|q| out.queries.extend_from_slice(q.values()));
         }
+        let wanted = self.address.as_ref().filter(|_| input.memory);
+        for (i, to) in [&mut out.memory_keys, &mut out.memory_queries].into_iter().enumerate() {
+            to.clear();
+            to.extend_from_slice(wanted.map_or(&[], |a| a[i].values()));
+        }
         let window = self.bound.window_mut();
         for (layer, key) in self.keys.iter().enumerate() {
             window.write_rows(Plane::Canonical, layer, len, key.values());
@@ -421,7 +436,8 @@ impl Engine for OrtEngine {
     }
 
     fn usage(&self) -> EngineMemory {
-        let lent = self.keys.iter().chain(&self.queries).map(Lent::bytes).sum::<usize>();
+        let lent = self.keys.iter().chain(&self.queries);
+        let lent = lent.chain(self.address.iter().flatten()).map(Lent::bytes).sum::<usize>();
         let window = self.bound.window();
         EngineMemory {
             weights_bytes: self.weights_bytes,
@@ -447,7 +463,15 @@ fn names(card: &Card) -> (Vec<String>, Vec<String>) {
     outputs.extend((0..card.layers).map(|l| format!("key.{l}")));
     outputs.extend(["logits", "token_logprob"].map(str::to_owned));
     outputs.extend(card.query_layers.iter().map(|l| format!("query.{l}")));
+    if address(card).is_some() {
+        outputs.extend(["memory_key", "memory_query"].map(str::to_owned));
+    }
     (inputs, outputs)
+}
+
+/// The trained address of a model, where it has one.
+fn address(card: &Card) -> Option<TrainedAddress> {
+    card.memory.as_ref().and_then(|m| m.address)
 }
 
 fn check_names(

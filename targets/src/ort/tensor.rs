@@ -201,6 +201,8 @@ pub(super) struct Call {
     output_names: Names,
     inputs: Vec<*const sys::OrtValue>,
     outputs: Vec<*mut sys::OrtValue>,
+    /// Names of the outputs that this run gives.
+    wanted: Vec<*const c_char>,
 }
 
 // SAFETY: the pointers are used only inside `run`, which takes the values they point at.
@@ -213,10 +215,11 @@ impl Call {
             output_names: Names::new(outputs)?,
             inputs: Vec::with_capacity(inputs.len()),
             outputs: Vec::with_capacity(outputs.len()),
+            wanted: Vec::with_capacity(outputs.len()),
         })
     }
 
-    /// Runs the session over tensors in the order of the names; the last outputs may be left out.
+    /// Runs the session over tensors in the order of the names. Outputs may be left out.
     ///
     /// A tensor may be both an input and an output where the graph's operators allow it.
     pub(super) fn run<'t>(
@@ -229,11 +232,18 @@ impl Call {
         self.inputs.clear();
         self.inputs.extend(inputs.map(|t| t.map_or(null(), |t| t.value.as_ptr().cast_const())));
         self.outputs.clear();
-        self.outputs.extend(outputs.map(|t| t.map_or(null_mut(), |t| t.value.as_ptr())));
+        self.wanted.clear();
+        let mut given = 0;
+        for tensor in outputs {
+            if let (Some(tensor), Some(&name)) = (tensor, self.output_names.pointers.get(given)) {
+                self.outputs.push(tensor.value.as_ptr());
+                self.wanted.push(name);
+            }
+            given += 1;
+        }
         let complete = self.inputs.len() == self.input_names.pointers.len()
-            && self.outputs.len() <= self.output_names.pointers.len()
-            && !self.inputs.contains(&null())
-            && !self.outputs.contains(&null_mut());
+            && given == self.output_names.pointers.len()
+            && !self.inputs.contains(&null());
         if !complete {
             return Err(ort::Error::new("a tensor of the graph was not bound"));
         }
@@ -247,7 +257,7 @@ impl Call {
                 self.input_names.pointers.as_ptr(),
                 self.inputs.as_ptr(),
                 self.inputs.len(),
-                self.output_names.pointers.as_ptr(),
+                self.wanted.as_ptr(),
                 self.outputs.len(),
                 self.outputs.as_mut_ptr(),
             )

@@ -98,7 +98,7 @@ fn random(kind: WeightKind) -> Model {
         let positions = card.positions;
         let options =
             BuildOptions { positions, query_layers, head_tile_rows: 50, ..BuildOptions::of(kind) };
-        build(&weights, &options, &dir, &mut |_, _| {}).unwrap();
+        build(&weights, None, &options, &dir, &mut |_, _| {}).unwrap();
     }
     Model { graph: dir.join("model.onnx"), card }
 }
@@ -150,7 +150,12 @@ pub(crate) struct Golden {
 
 impl Golden {
     pub(crate) fn of(small: Small) -> Self {
-        let bytes = std::fs::read(data(&format!("{}.golden.safetensors", small.name()))).unwrap();
+        Self::open(&data(&format!("{}.golden.safetensors", small.name())))
+    }
+
+    /// Ids are those of the metadata, or of the array `tokens` or `tok`.
+    pub(crate) fn open(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap();
         let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
         let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
         let header: serde_json::Value = serde_json::from_slice(header).unwrap();
@@ -163,8 +168,20 @@ impl Golden {
             let (values, _) = values[at(0)..at(1)].as_chunks::<4>();
             arrays.insert(name.clone(), values.iter().map(|b| f32::from_le_bytes(*b)).collect());
         }
-        let ids = header["__metadata__"]["ids"].as_str().unwrap();
-        Self { ids: serde_json::from_str(ids).unwrap(), arrays }
+        let mut golden = Self { ids: Vec::new(), arrays };
+        golden.ids = match header["__metadata__"]["ids"].as_str() {
+            Some(ids) => serde_json::from_str(ids).unwrap(),
+            None => {
+                let name = if golden.arrays.contains_key("tok") { "tok" } else { "tokens" };
+                golden.ints(name).iter().map(|&id| id as u32).collect()
+            }
+        };
+        golden
+    }
+
+    /// An array of 32-bit integers.
+    pub(crate) fn ints(&self, name: &str) -> Vec<i32> {
+        self.arrays[name].iter().map(|x| x.to_bits().cast_signed()).collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> &[f32] {

@@ -15,6 +15,8 @@ mod kinds;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod packing;
 #[cfg(test)]
 mod shared;

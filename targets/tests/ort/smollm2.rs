@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use lcedge_models::{
-    ModelSource, PrepareError, PrepareOptions, Prepared, WeightKind, default_cache_dir, prepare,
+    MemoryChoice, ModelSource, PrepareError, PrepareOptions, Prepared, WeightKind,
+    default_cache_dir, prepare,
 };
 use lcedge_targets::contract::{absorb, assert_close, read};
 use lcedge_targets::ort::{OrtEngine, Packing};
@@ -39,10 +40,12 @@ fn goldens() -> Goldens {
 }
 
 /// The model, or nothing where its file is not here. `LCEDGE_TEST_SMOLLM2=1` makes that a failure.
-fn model(weights: WeightKind) -> Option<Prepared> {
+pub(crate) fn model(weights: WeightKind, memory: MemoryChoice) -> Option<Prepared> {
     let cache = default_cache_dir(|n| std::env::var_os(n))?;
     let source = ModelSource::resolve("smollm2-135m").unwrap();
-    match prepare(&source, &PrepareOptions::offline(weights, &cache), &mut |_| {}) {
+    let mut options = PrepareOptions::offline(weights, &cache);
+    options.memory = memory;
+    match prepare(&source, &options, &mut |_| {}) {
         Ok(prepared) => Some(prepared),
         Err(PrepareError::Fetch(error)) => {
             assert!(std::env::var_os("LCEDGE_TEST_SMOLLM2").is_none(), "{error}");
@@ -53,7 +56,7 @@ fn model(weights: WeightKind) -> Option<Prepared> {
     }
 }
 
-fn load(prepared: &Prepared, capacity: usize) -> OrtEngine {
+pub(crate) fn load(prepared: &Prepared, capacity: usize) -> OrtEngine {
     let mut options = options(capacity);
     options.packing = Packing::BesideGraph;
     OrtEngine::load(runtime(), prepared, &options).unwrap()
@@ -61,7 +64,7 @@ fn load(prepared: &Prepared, capacity: usize) -> OrtEngine {
 
 #[test]
 fn f32_equals_pytorch() {
-    let Some(prepared) = model(WeightKind::F32) else { return };
+    let Some(prepared) = model(WeightKind::F32, MemoryChoice::None) else { return };
     let mut engine = load(&prepared, 64);
     for (name, prompt) in &goldens().prompts {
         engine.set_len(0).unwrap();
@@ -123,7 +126,7 @@ fn a_page_costs_the_nats_that_pytorch_says() {
     for (kind, tolerance) in
         [(WeightKind::F32, 1e-3), (WeightKind::Int8, 0.02), (WeightKind::Int4, 0.02)]
     {
-        let Some(prepared) = model(kind) else { return };
+        let Some(prepared) = model(kind, MemoryChoice::None) else { return };
         let ids = prepared.load_tokenizer().unwrap().encode(&page).unwrap();
         assert_eq!(ids.len(), golden.tokens);
         let mut engine = load(&prepared, golden.tokens);
