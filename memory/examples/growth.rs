@@ -100,19 +100,23 @@ fn spread(mut times: Vec<Duration>) -> String {
 }
 
 fn searches(reader: &Reader, layout: AddressLayout, r: &mut Random) -> Result<(), Box<dyn Error>> {
-    let (mut address, mut text) = (Vec::new(), Vec::new());
+    let (mut address, mut text, mut both) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..ROUNDS {
-        let q = query(layout, r);
+        let vectors = query(layout, r);
         let begun = Instant::now();
-        reader.search_address(&q, 32, &Filter::default())?;
+        reader.search_address(&vectors, 32, &Filter::default())?;
         address.push(begun.elapsed());
         let q = format!("Which address did user{} use on port {}?", n * 37 % 2000, n * 91 % 60_000);
         let begun = Instant::now();
         reader.search_text(&q, 32, &Filter::default())?;
         text.push(begun.elapsed());
+        let begun = Instant::now();
+        reader.search_both(&vectors, &q, 32, &Filter::default())?;
+        both.push(begun.elapsed());
     }
     println!("search by address: {}", spread(address));
     println!("search by text:    {}", spread(text));
+    println!("both at once:      {}", spread(both));
     Ok(())
 }
 

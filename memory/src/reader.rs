@@ -342,6 +342,11 @@ impl Reader {
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
     ///
+    /// Up to 8,192 blocks of the store are all ranked, exactly as SQLite does. In a larger store
+    /// the rarest words of the text decide which blocks are ranked, no more than that many: words
+    /// that are in a large part of all blocks are left out, or, where there are no others, blocks
+    /// that have all of them are ranked, or the newest.
+    ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
     pub fn search_text(
@@ -353,7 +358,28 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, keep))?)
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, query::RANKED_MAX, keep))?)
+    }
+
+    /// Both searches at once, each on its own thread.
+    ///
+    /// # Errors
+    /// As of [`search_address`](Self::search_address) and [`search_text`](Self::search_text).
+    pub fn search_both(
+        &self,
+        query: &AddressQuery,
+        text: &str,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<(Vec<AddressHit>, Vec<TextHit>), ReadError> {
+        std::thread::scope(|scope| {
+            let by_text = scope.spawn(|| self.search_text(text, k, filter));
+            let by_address = self.search_address(query, k, filter)?;
+            match by_text.join() {
+                Ok(by_text) => Ok((by_address, by_text?)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 
     /// Sizes and counts now.
