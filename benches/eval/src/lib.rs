@@ -2,7 +2,8 @@
 //!
 //! Nothing here runs a model. [`log`] makes a log of any size, [`needles`] hides facts in a text
 //! and asks about them (and about things that are not there), [`score`] turns answers into rates
-//! with intervals, [`samples`] makes the logs in the `examples` folder.
+//! with intervals, [`samples`] makes the logs in the `examples` folder, [`sets`] reads public test
+//! sets in their published forms.
 #![forbid(unsafe_code)]
 
 pub mod log;
@@ -10,3 +11,4 @@ pub mod needles;
 pub mod rng;
 pub mod samples;
 pub mod score;
+pub mod sets;
