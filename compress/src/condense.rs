@@ -39,6 +39,13 @@ impl Condensed {
         }
     }
 
+    /// Forgets every state.
+    pub fn clear(&mut self) {
+        self.kv.fill(0);
+        self.weight.clear();
+        self.covers.clear();
+    }
+
     /// States held.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,7 +6,6 @@
 //!   made in one file, so that they cannot drift apart.
 //! * [`trained`]: the same for a model with a trained memory: four vectors a block, one a question.
 //! * [`condense`]: the trait of condensers, and [`surprisal`], the first of them.
-#![forbid(unsafe_code)]
 
 pub mod address;
 pub mod condense;
@@ -16,6 +15,6 @@ pub mod trained;
 
 pub use address::{AddressError, Addresser, Background};
 pub use condense::{Condense, CondenseError, Condensed};
-pub use quant::QuantError;
+pub use quant::{Encoded, QuantError};
 pub use surprisal::Surprisal;
 pub use trained::TrainedAddress;

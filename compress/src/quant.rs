@@ -17,8 +17,13 @@
 //! The largest error of a value is half its step plus the rounding of `low` to f16; the tests
 //! state it.
 
-use half::f16;
+mod decode;
+mod encode;
+mod kernel;
+
 use lcedge_memory::{Geometry, KvBuf, KvDtype, KvView};
+
+use kernel::Kernel;
 
 /// Why a payload could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -83,14 +88,22 @@ pub fn encode(dtype: KvDtype, kv: KvView<'_>, out: &mut Vec<u8>) -> Result<(), Q
     if dtype == KvDtype::Int4 && d % 2 == 1 {
         return Err(QuantError::OddHead { head_dim: d });
     }
-    out.reserve(payload_bytes(dtype, g, kv.tokens()));
-    let heads =
-        || (0..g.layers as usize).flat_map(move |l| (0..g.kv_heads as usize).map(move |h| (l, h)));
-    for (l, h) in heads() {
-        encode_head(dtype, Axis::Channel, kv.k_head(l, h), d, out);
+    let tokens = kv.tokens();
+    assert!(d <= PAIRS_MAX && tokens <= PAIRS_MAX, "{tokens} tokens of {d}: {PAIRS_MAX} at most");
+    let from = out.len();
+    out.resize(from + payload_bytes(dtype, g, tokens), 0);
+    if tokens == 0 || d == 0 {
+        return Ok(());
     }
-    for (l, h) in heads() {
-        encode_head(dtype, Axis::Token, kv.v_head(l, h), d, out);
+    let kernel = Kernel::detect();
+    let mut rest = &mut out[from..];
+    for (axis, values) in [(Axis::Channel, kv.k()), (Axis::Token, kv.v())] {
+        let bytes = head_bytes(dtype, axis, tokens, d);
+        for head in values.chunks_exact(tokens * d) {
+            let (part, after) = rest.split_at_mut(bytes);
+            kernel.encode(dtype, axis, head, d, part);
+            rest = after;
+        }
     }
     Ok(())
 }
@@ -106,35 +119,87 @@ pub fn decode(
     out: &mut KvBuf,
 ) -> Result<(), QuantError> {
     let g = out.geometry();
-    let expected = payload_bytes(dtype, g, tokens);
-    if payload.len() != expected {
-        return Err(QuantError::Length { dtype, tokens, found: payload.len(), expected });
-    }
+    let encoded = Encoded::new(dtype, g, tokens, payload)?;
     if tokens > out.capacity() {
         return Err(QuantError::Capacity { tokens, capacity: out.capacity() });
     }
-    if tokens == 0 {
-        out.fill(0);
-        return Ok(());
-    }
-    let d = g.head_dim as usize;
-    let heads = g.layers as usize * g.kv_heads as usize;
-    let k_bytes = head_bytes(dtype, Axis::Channel, tokens, d);
-    let (k_part, v_part) = payload.split_at(heads * k_bytes);
-    let v_bytes = head_bytes(dtype, Axis::Token, tokens, d);
     let (k, v) = out.fill(tokens);
-    let n = tokens * d;
-    for (bytes, values) in k_part.chunks_exact(k_bytes).zip(k.chunks_exact_mut(n)) {
-        decode_head(dtype, Axis::Channel, bytes, d, values);
-    }
-    for (bytes, values) in v_part.chunks_exact(v_bytes).zip(v.chunks_exact_mut(n)) {
-        decode_head(dtype, Axis::Token, bytes, d, values);
+    let n = (tokens * g.head_dim as usize).max(1);
+    let heads = g.kv_heads as usize;
+    for (i, (k, v)) in k.chunks_exact_mut(n).zip(v.chunks_exact_mut(n)).enumerate() {
+        encoded.k_head(i / heads, i % heads, k);
+        encoded.v_head(i / heads, i % heads, v);
     }
     Ok(())
 }
 
+/// A payload whose length was checked, to be decoded head by head straight to where it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
+    dtype: KvDtype,
+    geometry: Geometry,
+    tokens: usize,
+    k: &'a [u8],
+    v: &'a [u8],
+    kernel: Kernel,
+}
+
+impl<'a> Encoded<'a> {
+    /// The payload of `tokens` tokens.
+    ///
+    /// # Errors
+    /// [`QuantError::Length`] when it has another length than its shape needs.
+    pub fn new(
+        dtype: KvDtype,
+        geometry: Geometry,
+        tokens: usize,
+        payload: &'a [u8],
+    ) -> Result<Self, QuantError> {
+        let expected = payload_bytes(dtype, geometry, tokens);
+        if payload.len() != expected {
+            return Err(QuantError::Length { dtype, tokens, found: payload.len(), expected });
+        }
+        let heads = geometry.layers as usize * geometry.kv_heads as usize;
+        let k_bytes = head_bytes(dtype, Axis::Channel, tokens, geometry.head_dim as usize);
+        let (k, v) = payload.split_at(heads * k_bytes);
+        Ok(Self { dtype, geometry, tokens, k, v, kernel: Kernel::detect() })
+    }
+
+    /// Tokens held.
+    #[must_use]
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Puts the un-rotated keys of one head into `out`, `[tokens, head_dim]`.
+    ///
+    /// # Panics
+    /// When there is no such head or `out` has another length.
+    pub fn k_head(&self, layer: usize, head: usize, out: &mut [f32]) {
+        self.head(Axis::Channel, layer, head, out);
+    }
+
+    /// Puts the values of one head into `out`, `[tokens, head_dim]`.
+    ///
+    /// # Panics
+    /// When there is no such head or `out` has another length.
+    pub fn v_head(&self, layer: usize, head: usize, out: &mut [f32]) {
+        self.head(Axis::Token, layer, head, out);
+    }
+
+    fn head(&self, axis: Axis, layer: usize, head: usize, out: &mut [f32]) {
+        let (g, d) = (self.geometry, self.geometry.head_dim as usize);
+        assert!(layer < g.layers as usize && head < g.kv_heads as usize, "{layer}, {head}: {g:?}");
+        assert_eq!(out.len(), self.tokens * d, "[tokens, head_dim] values");
+        let bytes = head_bytes(self.dtype, axis, self.tokens, d);
+        let at = (layer * g.kv_heads as usize + head) * bytes;
+        let part = if axis == Axis::Channel { self.k } else { self.v };
+        self.kernel.decode(self.dtype, axis, &part[at..at + bytes], d, out);
+    }
+}
+
 /// Along which axis a head's values share one `low` and `step`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Axis {
     /// One pair a channel, over the block's tokens (keys).
     Channel,
@@ -154,137 +219,5 @@ const fn head_bytes(dtype: KvDtype, axis: Axis, tokens: usize, d: usize) -> usiz
     }
 }
 
-/// `low` and `step` as they are stored, so that codes are made with what will be read back.
-#[derive(Clone, Copy)]
-struct Range {
-    low: f32,
-    step: f32,
-}
-
-impl Range {
-    fn of(values: impl Iterator<Item = f32>, levels: f32) -> Self {
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for x in values {
-            low = low.min(x);
-            high = high.max(x);
-        }
-        if !(low.is_finite() && high.is_finite()) {
-            return Self { low: 0.0, step: 0.0 };
-        }
-        let max = f16::MAX.to_f32();
-        let low = f16::from_f32(low.clamp(-max, max)).to_f32();
-        let step = f16::from_f32(((high - low) / levels).clamp(0.0, max)).to_f32();
-        Self { low, step }
-    }
-
-    fn code(self, x: f32, levels: f32) -> u8 {
-        if self.step == 0.0 {
-            return 0;
-        }
-        // A cast from float saturates; NaN becomes 0.
-        ((x - self.low) / self.step).round().clamp(0.0, levels) as u8
-    }
-
-    fn put(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&f16::from_f32(self.low).to_le_bytes());
-        out.extend_from_slice(&f16::from_f32(self.step).to_le_bytes());
-    }
-
-    fn get(bytes: &[u8]) -> Self {
-        let at = |i: usize| f16::from_le_bytes([bytes[i], bytes[i + 1]]).to_f32();
-        Self { low: at(0), step: at(2) }
-    }
-}
-
-fn encode_head(dtype: KvDtype, axis: Axis, values: &[f32], d: usize, out: &mut Vec<u8>) {
-    let levels = match dtype {
-        KvDtype::F16 => {
-            out.extend(values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
-            return;
-        }
-        KvDtype::Int8 => 255.0,
-        KvDtype::Int4 => 15.0,
-    };
-    let tokens = values.len() / d;
-    let pairs = if axis == Axis::Channel { d } else { tokens };
-    assert!(pairs <= PAIRS_MAX, "{pairs} tokens or channels: the plan allows {PAIRS_MAX}");
-    let mut ranges = [Range { low: 0.0, step: 0.0 }; PAIRS_MAX];
-    for (i, range) in ranges[..pairs].iter_mut().enumerate() {
-        *range = match axis {
-            Axis::Channel => Range::of(values.iter().skip(i).step_by(d).copied(), levels),
-            Axis::Token => Range::of(values[i * d..(i + 1) * d].iter().copied(), levels),
-        };
-        range.put(out);
-    }
-    for (t, row) in values.chunks_exact(d).enumerate() {
-        let range = |c: usize| if axis == Axis::Channel { ranges[c] } else { ranges[t] };
-        let code = |c: usize| range(c).code(row[c], levels);
-        match dtype {
-            KvDtype::Int4 => {
-                out.extend((0..d).step_by(2).map(|c| code(c) | (code(c + 1) << 4)));
-            }
-            KvDtype::Int8 | KvDtype::F16 => out.extend((0..d).map(code)),
-        }
-    }
-}
-
-fn decode_head(dtype: KvDtype, axis: Axis, bytes: &[u8], d: usize, values: &mut [f32]) {
-    if dtype == KvDtype::F16 {
-        for (x, b) in values.iter_mut().zip(bytes.chunks_exact(2)) {
-            *x = f16::from_le_bytes([b[0], b[1]]).to_f32();
-        }
-        return;
-    }
-    let tokens = values.len() / d;
-    let pairs = if axis == Axis::Channel { d } else { tokens };
-    let (ranges, codes) = bytes.split_at(pairs * 4);
-    let row_bytes = if dtype == KvDtype::Int4 { d / 2 } else { d };
-    for (t, (row, codes)) in
-        values.chunks_exact_mut(d).zip(codes.chunks_exact(row_bytes)).enumerate()
-    {
-        match dtype {
-            KvDtype::Int4 => {
-                for (pair, &b) in row.chunks_exact_mut(2).zip(codes) {
-                    pair[0] = f32::from(b & 15);
-                    pair[1] = f32::from(b >> 4);
-                }
-            }
-            KvDtype::Int8 | KvDtype::F16 => {
-                for (x, &b) in row.iter_mut().zip(codes) {
-                    *x = f32::from(b);
-                }
-            }
-        }
-        if axis == Axis::Token {
-            let r = Range::get(&ranges[t * 4..]);
-            for x in row.iter_mut() {
-                *x = r.low + r.step * *x;
-            }
-        }
-    }
-    if axis == Axis::Channel {
-        scale_channels(ranges, d, values);
-    }
-}
-
-/// Applies each channel's `low` and `step` to codes already widened to floats.
-fn scale_channels(ranges: &[u8], d: usize, values: &mut [f32]) {
-    const WIDE: usize = 128;
-    let (mut low, mut step) = ([0.0f32; WIDE], [0.0f32; WIDE]);
-    for from in (0..d).step_by(WIDE) {
-        let n = (d - from).min(WIDE);
-        for i in 0..n {
-            let r = Range::get(&ranges[(from + i) * 4..]);
-            (low[i], step[i]) = (r.low, r.step);
-        }
-        for row in values.chunks_exact_mut(d) {
-            for ((x, l), s) in row[from..from + n].iter_mut().zip(&low).zip(&step) {
-                *x = l + s * *x;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "quant_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+use half::f16;
+
 use super::*;
 
 const G: Geometry = Geometry { layers: 3, kv_heads: 2, head_dim: 16, block_tokens: 64 };
@@ -121,6 +123,112 @@ fn infinities_and_nan_do_not_panic() {
         let got = round_trip(dtype, kv.view());
         if dtype != KvDtype::F16 {
             assert!(got.view().v().iter().all(|x| x.is_finite()));
+        }
+    }
+}
+
+/// The layout as the module's text states it, value by value.
+fn plain(dtype: KvDtype, axis: Axis, bytes: &[u8], tokens: usize, d: usize) -> Vec<f32> {
+    let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32();
+    let value = |t: usize, c: usize| {
+        let n = t * d + c;
+        let (pairs, i) = if axis == Axis::Channel { (d, c) } else { (tokens, t) };
+        let code = match dtype {
+            KvDtype::F16 => return half(n * 2),
+            KvDtype::Int8 => bytes[pairs * 4 + n],
+            KvDtype::Int4 => (bytes[pairs * 4 + n / 2] >> (n % 2 * 4)) & 15,
+        };
+        half(i * 4) + half(i * 4 + 2) * f32::from(code)
+    };
+    (0..tokens).flat_map(|t| (0..d).map(move |c| (t, c))).map(|(t, c)| value(t, c)).collect()
+}
+
+#[test]
+fn all_kernels_give_the_bits_that_the_layout_says() {
+    let mut state = 1_u64;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    for d in [2, 6, 16, 32, 64, 66, 80, 128, 200] {
+        for tokens in [1, 2, 5, 63, 64] {
+            for dtype in [KvDtype::F16, KvDtype::Int8, KvDtype::Int4] {
+                for axis in [Axis::Channel, Axis::Token] {
+                    let n = head_bytes(dtype, axis, tokens, d);
+                    let bytes: Vec<u8> = (0..n).map(|_| byte()).collect();
+                    let want = plain(dtype, axis, &bytes, tokens, d);
+                    for kernel in Kernel::all() {
+                        let mut out = vec![0.0; tokens * d];
+                        kernel.decode(dtype, axis, &bytes, d, &mut out);
+                        for (x, y) in out.iter().zip(&want) {
+                            let same = x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan();
+                            assert!(same, "{kernel:?} {dtype:?} {axis:?} {d} {tokens}: {x} {y}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_half_is_the_single_that_it_stands_for() {
+    let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    for kernel in Kernel::all() {
+        let mut out = vec![0.0; 1 << 16];
+        kernel.decode(KvDtype::F16, Axis::Token, &bytes, 64, &mut out);
+        for (bits, x) in (0..=u16::MAX).zip(&out) {
+            let want = f16::from_bits(bits).to_f32();
+            let same = x.to_bits() == want.to_bits() || x.is_nan() && want.is_nan();
+            assert!(same, "{bits:04x}: {x} {want}");
+        }
+    }
+}
+
+#[test]
+fn heads_are_decoded_one_by_one_to_wherever_they_are_wanted() {
+    let kv = sample(21, 4);
+    for dtype in [KvDtype::F16, KvDtype::Int8, KvDtype::Int4] {
+        let mut bytes = Vec::new();
+        encode(dtype, kv.view(), &mut bytes).unwrap();
+        let whole = round_trip(dtype, kv.view());
+        let encoded = Encoded::new(dtype, G, 21, &bytes).unwrap();
+        let mut out = vec![0.0; 21 * 16];
+        for l in 0..3 {
+            for h in 0..2 {
+                encoded.k_head(l, h, &mut out);
+                assert_eq!(out, whole.view().k_head(l, h));
+                encoded.v_head(l, h, &mut out);
+                assert_eq!(out, whole.view().v_head(l, h));
+            }
+        }
+    }
+}
+
+#[test]
+fn all_kernels_encode_alike() {
+    let kv = sample(64, 11);
+    let values: Vec<f32> =
+        kv.view().k().iter().copied().chain([f32::NAN, 1e9, -1e9, 0.5]).collect();
+    for d in [2, 16, 64, 66, 128] {
+        for tokens in [1, 3, 24] {
+            for from in [0, values.len() - tokens * d] {
+                let values = &values[from..from + tokens * d];
+                for dtype in [KvDtype::F16, KvDtype::Int8, KvDtype::Int4] {
+                    for axis in [Axis::Channel, Axis::Token] {
+                        let bytes = |kernel: Kernel| {
+                            let mut out = vec![9; head_bytes(dtype, axis, tokens, d)];
+                            kernel.encode(dtype, axis, values, d, &mut out);
+                            out
+                        };
+                        let all: Vec<Vec<u8>> = Kernel::all().into_iter().map(bytes).collect();
+                        assert!(
+                            all.iter().all(|b| *b == all[0]),
+                            "{dtype:?} {axis:?} {tokens} {d}"
+                        );
+                    }
+                }
+            }
         }
     }
 }
