@@ -14,6 +14,7 @@ pub struct ModelCodec {
     after: Vec<u32>,
     sinks: Vec<u32>,
     eos: Vec<u32>,
+    absent: Option<u32>,
 }
 
 fn failed(e: impl std::fmt::Display) -> CodecError {
@@ -22,8 +23,9 @@ fn failed(e: impl std::fmt::Display) -> CodecError {
 
 impl ModelCodec {
     /// Takes the template apart once: what stands before and after a user's words when the turn
-    /// follows other text. No system message stands between memory and question: on small models
-    /// it costs half of the right answers.
+    /// follows other text. A trained memory marks its questions with a system message of its own;
+    /// without one no system message stands between memory and question: on small stock models it
+    /// costs half of the right answers.
     ///
     /// # Errors
     /// [`CodecError`] with the tokenizer's or the template's own words.
@@ -34,13 +36,17 @@ impl ModelCodec {
         sink_tokens: usize,
     ) -> Result<Self, CodecError> {
         let (before, after) = match template {
-            Some(t) => turn_parts(t)?,
+            Some(t) => turn_parts(t, card.memory.as_ref().map(|m| m.system.as_str()))?,
             None => ("\n".to_owned(), "\n".to_owned()),
         };
         let before = tokenizer.encode_template(&format!("\n{before}")).map_err(failed)?;
         let after = tokenizer.encode_template(&after).map_err(failed)?;
         let sinks = sinks(&tokenizer, card, sink_tokens)?;
-        Ok(Self { tokenizer, before, after, sinks, eos: card.eos.clone() })
+        let absent = match &card.memory {
+            Some(memory) => tokenizer.encode(&memory.absent).map_err(failed)?.first().copied(),
+            None => None,
+        };
+        Ok(Self { tokenizer, before, after, sinks, eos: card.eos.clone(), absent })
     }
 
     /// The tokenizer.
@@ -50,11 +56,18 @@ impl ModelCodec {
     }
 }
 
-/// What the template puts before and after a user's message and up to the answer, the system
-/// message left out.
-fn turn_parts(template: &ChatTemplate) -> Result<(String, String), CodecError> {
-    let system = Message::new("system", "s");
+/// What the template puts before and after a user's message and up to the answer, with this system
+/// message or with none.
+fn turn_parts(
+    template: &ChatTemplate,
+    marker: Option<&str>,
+) -> Result<(String, String), CodecError> {
+    let system = Message::new("system", marker.unwrap_or("s"));
     let user = Message::new("user", PLACE);
+    if marker.is_some() {
+        let whole = template.render(&[system, user], true).map_err(failed)?;
+        return split(&whole);
+    }
     let alone = template.render(std::slice::from_ref(&system), false).unwrap_or_default();
     let whole = template.render(&[system, user.clone()], true);
     let whole = match whole {
@@ -62,6 +75,10 @@ fn turn_parts(template: &ChatTemplate) -> Result<(String, String), CodecError> {
         // A template without system messages.
         _ => template.render(&[user], true).map_err(failed)?,
     };
+    split(&whole)
+}
+
+fn split(whole: &str) -> Result<(String, String), CodecError> {
     let (before, after) = whole.split_once(PLACE).ok_or_else(|| {
         CodecError("the chat template does not give the user's words back".to_owned())
     })?;
@@ -103,6 +120,10 @@ impl Codec for ModelCodec {
 
     fn sinks(&self) -> &[u32] {
         &self.sinks
+    }
+
+    fn absent(&self) -> Option<u32> {
+        self.absent
     }
 
     fn ends_answer(&self, id: u32) -> bool {

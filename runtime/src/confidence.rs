@@ -23,22 +23,32 @@ pub struct Signals {
     pub question_in_line: f32,
     /// Share of the question's words (by rarity) anywhere in the recalled passages.
     pub question_in_passages: f32,
+    /// Probability that a trained memory gave, when it began to answer, to saying that it does not
+    /// hold the answer; 0 for a stock model.
+    pub absent: f32,
 }
 
 /// Weights of the logistic function, in the order of [`Signals`], and the constant.
-pub const WEIGHTS: [f32; 5] = [2.7, 2.6, 2.4, 1.1, -2.6];
+pub type Weights = [f32; 6];
+
+/// For a stock model.
+pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, -2.6];
+
+/// For a model with a trained memory.
+pub const TRAINED: Weights = [2.7, 2.6, 2.4, 1.1, -4.0, -2.6];
 
 /// The confidence, 0 to 1.
 #[must_use]
-pub fn confidence(s: &Signals) -> f32 {
+pub fn confidence(s: &Signals, weights: &Weights) -> f32 {
     let x = [
         s.telling_logprob.clamp(-6.0, 0.0),
         s.answer_in_line,
         s.question_in_line,
         s.question_in_passages,
+        s.absent,
         1.0,
     ];
-    let z: f32 = x.iter().zip(WEIGHTS).map(|(x, w)| x * w).sum();
+    let z: f32 = x.iter().zip(weights).map(|(x, w)| x * w).sum();
     1.0 / (1.0 + (-z).exp())
 }
 
@@ -55,14 +65,16 @@ mod tests {
     #[test]
     fn every_signal_raises_it() {
         let low = Signals { telling_logprob: -2.0, ..Signals::default() };
-        let base = confidence(&low);
+        let base = confidence(&low, &STOCK);
         for s in [
             Signals { telling_logprob: -0.1, ..low },
             Signals { answer_in_line: 1.0, ..low },
             Signals { question_in_line: 1.0, ..low },
             Signals { question_in_passages: 1.0, ..low },
         ] {
-            assert!(confidence(&s) > base, "{s:?}");
+            assert!(confidence(&s, &STOCK) > base, "{s:?}");
         }
+        let absent = Signals { absent: 1.0, ..low };
+        assert!(confidence(&absent, &TRAINED) < confidence(&low, &TRAINED));
     }
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::beacons::Ratio;
 use crate::rank::Fusion;
 
 /// Which tiers of memory are on beside the window. All but `Full` are for measuring.
@@ -30,10 +31,10 @@ impl MemoryMode {
         matches!(self, Self::Full | Self::Recall)
     }
 
-    /// Whether condensed states stay in attention.
+    /// Whether condensed states stay in attention: with every tier on, those of a trained memory.
     #[must_use]
-    pub const fn condenses(self) -> bool {
-        matches!(self, Self::Condensed)
+    pub const fn condenses(self, trained: bool) -> bool {
+        matches!(self, Self::Condensed) || (trained && matches!(self, Self::Full))
     }
 
     /// As `--memory` takes it.
@@ -101,6 +102,18 @@ impl FromStr for RecallMode {
     }
 }
 
+/// A tier broken on purpose: each must make things worse, or the tier does nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// Nothing is broken.
+    #[default]
+    None,
+    /// The beacons in attention are dealt out anew among their places.
+    ShuffledBeacons,
+    /// Random blocks are recalled.
+    RandomRecall,
+}
+
 /// What a session does beside its sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionConfig {
@@ -115,6 +128,13 @@ pub struct SessionConfig {
     /// Lines whose blocks stay in attention for the answer, of all that were recalled; 0 keeps
     /// everything that was recalled.
     pub focus_lines: usize,
+    /// How finely beacons condense.
+    pub ratio: Ratio,
+    /// Breaks a tier on purpose, to show that it does something.
+    #[doc(hidden)]
+    pub control: Control,
+    /// What the confidence is computed with.
+    pub confidence: crate::confidence::Weights,
     /// An answer below this confidence is "not found".
     pub confidence_min: f32,
 }
@@ -127,6 +147,9 @@ impl Default for SessionConfig {
             surprise: true,
             fusion: Fusion::default(),
             focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
+            ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
+            control: Control::None,
+            confidence: crate::confidence::STOCK,
             confidence_min: crate::confidence::THRESHOLD,
         }
     }

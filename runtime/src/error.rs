@@ -44,6 +44,9 @@ pub enum AbsorbError {
     /// No source is open.
     #[error("no source is open: begin one before text is fed")]
     NoSource,
+    /// The session was opened to ask only.
+    #[error("this session only asks: open the store as its writer to absorb")]
+    ReadOnly,
     /// An earlier failure left the session's window in doubt.
     #[error("the session failed before ({0}); open it anew")]
     Failed(String),

@@ -1,12 +1,14 @@
 //! lcedge: an embedded, memory-augmented runtime.
 #![forbid(unsafe_code)]
 
+pub mod beacons;
 pub mod cite;
 pub mod codec;
 pub mod confidence;
 pub mod config;
 pub mod error;
 pub mod fates;
+pub mod finder;
 pub mod input;
 pub mod limits;
 pub mod plan;

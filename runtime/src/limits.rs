@@ -51,6 +51,12 @@ pub const STALE_BLOCKS_DEFAULT: usize = 4;
 /// Query tokens that a stale recall looks with.
 pub const STALE_QUERY_TOKENS: usize = 12;
 
+/// Index of the ratio that beacons have when nothing else is asked for, of 4, 8, 16 and 32.
+pub const RATIO_DEFAULT: u8 = 1;
+
+/// Slots of the tier of beacons.
+pub const BEACON_TOKENS_DEFAULT: usize = 128;
+
 /// Slots of the condensed tier (surprisal-based selection).
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 

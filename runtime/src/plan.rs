@@ -7,8 +7,8 @@ use lcedge_models::{Card, WeightKind};
 use serde::Serialize;
 
 use crate::limits::{
-    ANSWER_TOKENS_MAX, BLOCK_TOKENS, CHUNK_TOKENS_MAX, QUESTION_TOKENS_MAX, SINK_TOKENS_MAX,
-    SPILL_QUEUE_BLOCKS, WINDOW_TOKENS_MIN,
+    ANSWER_TOKENS_MAX, BLOCK_TOKENS, BLOCK_TOKENS_MIN, CHUNK_TOKENS_MAX, QUESTION_TOKENS_MAX,
+    SINK_TOKENS_MAX, SPILL_QUEUE_BLOCKS, WINDOW_TOKENS_MIN,
 };
 use crate::window::WindowSizes;
 
@@ -149,6 +149,14 @@ pub enum PlanError {
         /// The model.
         model: String,
     },
+    /// The engine that is there has fewer slots.
+    #[error("the plan needs {needed} slots, the engine that is open has {found}")]
+    Capacity {
+        /// Slots needed.
+        needed: usize,
+        /// Slots there are.
+        found: usize,
+    },
     /// It does not fit into the RAM that was allowed.
     #[error(
         "the plan needs {need} MiB of RAM, {limit} MiB are allowed: {hint}",
@@ -219,7 +227,7 @@ impl Plan {
         bounds("the question", r.question_tokens_max, 1, QUESTION_TOKENS_MAX)?;
         bounds("the answer", r.answer_tokens_max, 1, ANSWER_TOKENS_MAX)?;
         let ask = ask_memory + BLOCK_TOKENS + r.question_tokens_max + r.answer_tokens_max;
-        let tokens = (r.window_tokens + r.chunk_tokens).max(ask);
+        let tokens = (r.window_tokens + r.chunk_tokens + beacon_rows(card, r)).max(ask);
         if tokens > card.context {
             let (context, model) = (card.context, card.name.clone());
             return Err(PlanError::Context { tokens, context, model });
@@ -297,6 +305,18 @@ impl Plan {
             chunk_tokens: self.chunk_tokens,
             memory_tokens_max: self.memory_tokens_max,
         }
+    }
+}
+
+/// Most beacons of one step: those of a full chunk at the finest ratio, and one more a block.
+fn beacon_rows(card: &Card, r: &Request) -> usize {
+    let finest = card.memory.as_ref().and_then(|m| m.beacons.first().copied());
+    match finest {
+        Some(finest) if r.condensed_tokens > 0 => {
+            r.chunk_tokens.div_ceil(usize::from(finest).max(1))
+                + r.chunk_tokens.div_ceil(BLOCK_TOKENS_MIN)
+        }
+        _ => 0,
     }
 }
 

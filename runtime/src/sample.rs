@@ -105,6 +105,15 @@ impl Sampler {
     }
 }
 
+/// The probability that a model gives to a token.
+#[must_use]
+pub fn probability(logits: &[f32], id: u32) -> f32 {
+    let Some(top) = argmax(logits) else { return 0.0 };
+    let max = logits[top as usize];
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).filter(|x| !x.is_nan()).sum();
+    logits.get(id as usize).map_or(0.0, |&x| (f64::from(x - max).exp() / sum) as f32)
+}
+
 fn argmax(logits: &[f32]) -> Option<u32> {
     let best = logits.iter().enumerate().filter(|(_, x)| !x.is_nan());
     let best = best.fold(None::<(usize, f32)>, |best, (i, &x)| match best {

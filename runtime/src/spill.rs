@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
-use lcedge_compress::{Addresser, quant};
+use lcedge_compress::quant;
 use lcedge_memory::{
     BlockAddress, BlockId, BlockRecord, Geometry, KvBuf, KvDtype, Progress, SourceId, SourceState,
     Span, Store,
 };
 
 use crate::fates::Outcome;
+use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, COMMIT_BLOCKS_MAX, SPILL_QUEUE_BLOCKS};
 
 /// Longest time that written blocks wait for their commit.
@@ -42,10 +43,12 @@ pub struct Block {
     pub ends_mid_line: bool,
     /// Canonical keys and values.
     pub kv: KvBuf,
+    /// What the decoder gave for a trained address, a row a token.
+    pub memory_rows: Vec<f32>,
 }
 
 impl Block {
-    fn empty(geometry: Geometry) -> Self {
+    fn empty(geometry: Geometry, memory_row: usize) -> Self {
         Self {
             source: SourceId(0),
             span: Span::default(),
@@ -56,6 +59,7 @@ impl Block {
             starts_mid_line: false,
             ends_mid_line: false,
             kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
+            memory_rows: Vec::with_capacity(BLOCK_TOKENS * memory_row),
         }
     }
 }
@@ -122,19 +126,20 @@ impl Spill {
         store: Store,
         geometry: Geometry,
         dtype: KvDtype,
-        addresser: Option<Arc<Addresser>>,
+        finder: Option<Arc<Finder>>,
     ) -> Result<Self, SpillError> {
+        let memory_row = finder.as_ref().map_or(0, |f| f.memory_row());
         let (jobs, job_queue) = bounded(SPILL_QUEUE_BLOCKS);
         let (give, free) = bounded(SPILL_QUEUE_BLOCKS + 2);
         let (answer, written) = unbounded::<Written>();
         for _ in 0..SPILL_QUEUE_BLOCKS + 2 {
             // The channel holds exactly these buffers.
-            let _ = give.try_send(Box::new(Block::empty(geometry)));
+            let _ = give.try_send(Box::new(Block::empty(geometry, memory_row)));
         }
         let mut writer = Writer {
             store,
             dtype,
-            addresser,
+            finder,
             payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
             uncommitted: 0,
             since: Instant::now(),
@@ -265,7 +270,7 @@ impl Drop for Spill {
 struct Writer {
     store: Store,
     dtype: KvDtype,
-    addresser: Option<Arc<Addresser>>,
+    finder: Option<Arc<Finder>>,
     payload: Vec<u8>,
     uncommitted: usize,
     since: Instant,
@@ -326,7 +331,9 @@ impl Writer {
         self.payload.clear();
         let kv = block.kv.view();
         quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
-        let address = self.addresser.as_ref().map_or_else(BlockAddress::default, |a| a.block(kv));
+        let finder = self.finder.as_ref();
+        let address =
+            finder.map_or_else(BlockAddress::default, |f| f.block(kv, &block.memory_rows));
         let record = BlockRecord {
             source: block.source,
             span: block.span,

@@ -39,6 +39,9 @@ pub struct Cut {
 pub struct Tail {
     tokens: Vec<TailToken>,
     text: Vec<u8>,
+    /// What the decoder gave for a trained address: `row` values a token.
+    rows: Vec<f32>,
+    row: usize,
     /// Offset in the source of `text[0]`.
     byte: u64,
     /// Line of `text[0]`, from 1.
@@ -47,12 +50,14 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// A tail with room for `tokens` tokens and their text.
+    /// A tail with room for `tokens` tokens and their text, and `row` values for each.
     #[must_use]
-    pub fn with_capacity(tokens: usize) -> Self {
+    pub fn with_capacity(tokens: usize, row: usize) -> Self {
         Self {
             tokens: Vec::with_capacity(tokens),
             text: Vec::with_capacity(16 * tokens),
+            rows: Vec::with_capacity(row * tokens),
+            row,
             ..Self::default()
         }
     }
@@ -62,12 +67,30 @@ impl Tail {
     pub fn start(&mut self, byte: u64, line: u64, mid_line: bool) {
         self.tokens.clear();
         self.text.clear();
+        self.rows.clear();
         (self.byte, self.line, self.mid_line) = (byte, line, mid_line);
     }
 
     /// Adds tokens; their text is added with [`Tail::push_text`].
     pub fn push(&mut self, token: TailToken) {
         self.tokens.push(token);
+    }
+
+    /// Values of a token for a trained address; 0 without one.
+    #[must_use]
+    pub const fn row(&self) -> usize {
+        self.row
+    }
+
+    /// Adds what the decoder gave for a trained address, for the tokens added last.
+    pub fn push_rows(&mut self, rows: &[f32]) {
+        self.rows.extend_from_slice(rows);
+    }
+
+    /// The same of the first `tokens` tokens, `[tokens, row]`.
+    #[must_use]
+    pub fn rows(&self, tokens: usize) -> &[f32] {
+        &self.rows[..(tokens * self.row).min(self.rows.len())]
     }
 
     /// Adds the text that follows what is held.
@@ -112,25 +135,27 @@ impl Tail {
         self.text.get(at(from)..at(to).min(self.text.len())).unwrap_or(&[])
     }
 
+    /// Whether a token that ends at byte `end` of the source ends a line; its text is held.
+    #[must_use]
+    pub fn ends_line(&self, end: u64) -> bool {
+        let at = usize::try_from(end.saturating_sub(self.byte)).unwrap_or(usize::MAX);
+        at > 0 && self.text.get(at - 1) == Some(&b'\n')
+    }
+
     /// The next block of at most `max` tokens, or `None` while fewer are held. With `rest`, what
     /// is left makes a block too.
     #[must_use]
     pub fn next_cut(&self, max: usize, rest: bool) -> Option<Cut> {
-        if self.tokens.is_empty() || (self.tokens.len() < max && !rest) {
-            return None;
-        }
-        let held = self.tokens.len().min(max);
-        let ends_line = |t: &TailToken| self.text(self.byte, t.byte_end).ends_with(b"\n");
-        let line_end = (BLOCK_TOKENS_MIN..=held).rev().find(|&n| ends_line(&self.tokens[n - 1]));
-        let tokens = match line_end {
-            Some(n) if self.tokens.len() > n || rest => n,
-            _ => held,
-        };
-        let tokens = if rest && self.tokens.len() <= max { self.tokens.len() } else { tokens };
-        Some(self.cut(tokens))
+        let ends_line = |i: usize| self.ends_line(self.tokens[i].byte_end);
+        block_tokens(self.tokens.len(), max, rest, ends_line).map(|n| self.cut(n))
     }
 
-    fn cut(&self, tokens: usize) -> Cut {
+    /// What a block of the first `tokens` tokens is made of.
+    ///
+    /// # Panics
+    /// When fewer are held.
+    #[must_use]
+    pub fn cut(&self, tokens: usize) -> Cut {
         let taken = &self.tokens[..tokens];
         let byte_end = taken.last().map_or(self.byte, |t| t.byte_end);
         let text = self.text(self.byte, byte_end);
@@ -150,12 +175,33 @@ impl Tail {
     /// Takes a cut's tokens and text out.
     pub fn take(&mut self, cut: &Cut) {
         self.tokens.drain(..cut.tokens);
+        self.rows.drain(..(cut.tokens * self.row).min(self.rows.len()));
         let bytes = usize::try_from(cut.span.byte_end - self.byte).unwrap_or(usize::MAX);
         self.text.drain(..bytes.min(self.text.len()));
         self.byte = cut.span.byte_end;
         self.line = cut.span.line_end + u64::from(!cut.ends_mid_line);
         self.mid_line = cut.ends_mid_line;
     }
+}
+
+/// How many of `held` tokens make the next block of at most `max`: up to the last line end that
+/// leaves enough in it. `None` while fewer than `max` are held, unless there is no more to come
+/// (`rest`). `ends_line` says whether token `i` ends a line.
+#[must_use]
+pub fn block_tokens(
+    held: usize,
+    max: usize,
+    rest: bool,
+    ends_line: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    if held == 0 || (held < max && !rest) {
+        return None;
+    }
+    if rest && held <= max {
+        return Some(held);
+    }
+    let line_end = (BLOCK_TOKENS_MIN..=max).rev().find(|&n| ends_line(n - 1));
+    Some(line_end.filter(|&n| held > n || rest).unwrap_or(max))
 }
 
 #[cfg(test)]

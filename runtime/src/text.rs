@@ -49,6 +49,11 @@ pub trait Codec: Send + Sync {
     /// The first tokens of every session: attention sinks.
     fn sinks(&self) -> &[u32];
 
+    /// The first token of what a trained memory says when it does not hold the answer.
+    fn absent(&self) -> Option<u32> {
+        None
+    }
+
     /// Whether a token ends an answer.
     fn ends_answer(&self, id: u32) -> bool;
 }

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_targets::{Engine, SlotError, StepError, StepInput, StepOutput};
+use lcedge_targets::{BeaconRow, Engine, SlotError, StepError, StepInput, StepOutput};
 
 /// Sizes of a window, from the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,10 @@ pub struct Wanted<'a> {
     pub score_targets: &'a [u32],
     /// Whether queries are wanted.
     pub queries: bool,
+    /// Whether the outputs of a trained address are wanted.
+    pub memory: bool,
+    /// Beacons to make: they are the newest slots afterwards, to be read and popped.
+    pub beacons: &'a [BeaconRow],
 }
 
 fn position(n: usize) -> i32 {
@@ -153,9 +157,10 @@ impl Window {
         out: &mut StepOutput,
     ) -> Result<(), StepError> {
         let len = self.len();
-        if tokens.len() > self.room() {
+        let new = tokens.len() + wanted.beacons.len();
+        if new > self.room() {
             let capacity = self.engine.capacity();
-            return Err(StepError::WindowFull { tokens: tokens.len(), len, capacity });
+            return Err(StepError::WindowFull { tokens: new, len, capacity });
         }
         self.rebase_if_needed(tokens.len()).map_err(|e| StepError::Backend(e.to_string()))?;
         let first = self.base + position(len);
@@ -169,6 +174,8 @@ impl Window {
                 score_rows: wanted.score_rows,
                 score_targets: wanted.score_targets,
                 queries: wanted.queries,
+                memory: wanted.memory,
+                beacons: wanted.beacons,
             },
             out,
         )

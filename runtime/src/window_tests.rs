@@ -42,6 +42,7 @@ fn by_hand(pieces: &[&KvBuf], base: i32, probe: &[u32]) -> Vec<f32> {
         score_rows: &[],
         score_targets: &[],
         queries: false,
+        ..StepInput::default()
     };
     e.step(&input, &mut out).unwrap();
     out.logits

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lcedge::session::{Parts, Session};
+use lcedge::finder::Finder;
+use lcedge::session::{Access, Parts, Session};
 use lcedge::text::{Codec, CodecError, Encoded, Turn};
 use lcedge::{Plan, Request, SessionConfig};
 use lcedge_compress::Addresser;
 use lcedge_compress::address::{AddressHead, Background};
-use lcedge_memory::{AddressLayout, KvDtype, Store, StoreOptions};
+use lcedge_memory::{AddressLayout, KvDtype, Reader, Store, StoreOptions};
 use lcedge_targets::Engine;
 use lcedge_targets::fake::{FakeConfig, FakeEngine};
 
@@ -94,7 +95,7 @@ impl World {
             window_tokens: self.window,
             chunk_tokens: self.chunk,
             sink_tokens: 4,
-            condensed_tokens: if self.config.memory.condenses() { 48 } else { 0 },
+            condensed_tokens: if self.config.memory.condenses(false) { 48 } else { 0 },
             stale_blocks: self.stale,
             ask_recall_tokens: 256,
             question_tokens_max: 256,
@@ -107,15 +108,24 @@ impl World {
         Plan::new(engine(8).card(), layout, &request).unwrap()
     }
 
-    /// A session over a store in `dir`.
+    /// A session over a store in `dir`, as its writer.
     pub(crate) fn open(&self, dir: &Path) -> Session {
-        let addresser = Arc::new(addresser());
-        let plan = self.plan(addresser.layout());
+        self.over(Access::Write(Store::open(dir, &options()).unwrap()))
+    }
+
+    /// The same as one of its readers.
+    pub(crate) fn open_to_ask(&self, dir: &Path) -> Session {
+        self.over(Access::Read(Reader::open(dir, &options()).unwrap()))
+    }
+
+    fn over(&self, store: Access) -> Session {
+        let finder = Arc::new(Finder::Heads(addresser()));
+        let plan = self.plan(finder.layout());
         let parts = Parts {
             engine: Box::new(engine(plan.capacity_tokens)),
             codec: Arc::new(Bytes),
-            store: Some(Store::open(dir, &options()).unwrap()),
-            addresser: Some(addresser),
+            store: Some(store),
+            finder: Some(finder),
         };
         Session::open(parts, plan, self.config).unwrap()
     }

@@ -23,6 +23,7 @@ fn step(e: &mut dyn Engine, tokens: &[u32], first: i32) -> StepOutput {
         score_rows: &[],
         score_targets: &[],
         queries: false,
+        ..StepInput::default()
     };
     e.step(&input, &mut out).unwrap();
     out
@@ -188,4 +189,26 @@ fn a_question_to_an_empty_memory_finds_nothing() {
     assert!(s.ask(&Question::new("  ")).is_err());
     let long = "x".repeat(5000);
     assert!(s.ask(&Question::new(long)).is_err());
+}
+
+#[test]
+fn a_reader_asks_while_the_writer_absorbs() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World { stale: 0, ..World::default() };
+    let mut writer = world.open(dir.path());
+    writer.begin_source("a").unwrap();
+    writer.feed(log(30).as_bytes()).unwrap();
+    writer.drain(false).unwrap();
+    writer.flush().unwrap();
+    let mut reader = world.open_to_ask(dir.path());
+    let before = reader.ask(&Question::new("0007 host0 job 57")).unwrap();
+    assert!(before.restored_tokens > 0 && !before.citations.is_empty());
+    assert!(matches!(reader.begin_source("b"), Err(lcedge::error::AbsorbError::ReadOnly)));
+    writer.feed(b"zebra crossing at noon, quite new\n".repeat(8).as_slice()).unwrap();
+    writer.finish_source().unwrap();
+    writer.flush().unwrap();
+    let after = reader.ask(&Question::new("zebra crossing at noon")).unwrap();
+    assert!(after.citations[0].text.contains("zebra"), "{:?}", after.citations);
+    reader.close().unwrap();
+    writer.close().unwrap();
 }

@@ -233,6 +233,8 @@ pub(crate) enum ModelCommand {
 pub(crate) enum BenchCommand {
     /// The full streaming loop against the engine alone, interleaved
     Loop(LoopArgs),
+    /// Whether resident memory and speed stay flat while the store grows
+    Growth(GrowthArgs),
     /// Search, fuse, read and place, without the model's own time
     Recall(BlocksArgs),
     /// Opening: model, library, store
@@ -253,6 +255,23 @@ pub(crate) struct LoopArgs {
     /// Chunks of one round
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) chunks: usize,
+    /// As small as it can be: shows that it works, measures nothing
+    #[arg(long)]
+    pub(crate) smoke: bool,
+}
+
+/// `bench growth`.
+#[derive(Debug, Args)]
+pub(crate) struct GrowthArgs {
+    /// Tokens to read
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) tokens: u64,
+    /// Tokens after which the first figures are taken
+    #[arg(long, value_name = "N", default_value_t = 15_000)]
+    pub(crate) first: u64,
+    /// Start of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
     /// As small as it can be: shows that it works, measures nothing
     #[arg(long)]
     pub(crate) smoke: bool,

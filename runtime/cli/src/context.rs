@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lcedge::config::Control;
+use lcedge::models::MemoryChoice;
 use lcedge::setup::{self, Ready, SetupError, SetupEvent, SetupOptions};
 
 use crate::args::{Common, OnOff};
@@ -17,6 +19,15 @@ pub(crate) struct Context {
     pub(crate) out: Out,
     pub(crate) stop: Stop,
     pub(crate) options: SetupOptions,
+}
+
+/// What `--trained-memory` names.
+fn trained_memory(word: &str) -> MemoryChoice {
+    match word {
+        "auto" => MemoryChoice::Zoo,
+        "off" => MemoryChoice::None,
+        folder => MemoryChoice::Folder(PathBuf::from(folder)),
+    }
 }
 
 /// Reads the environment.
@@ -45,7 +56,13 @@ impl Context {
             common.ort.clone().filter(|p| variable("LCEDGE_ORT").as_deref() != Some(p.as_os_str()));
         let options = SetupOptions {
             model: common.model.clone(),
+            trained_memory: trained_memory(&common.trained_memory),
             store: common.store.clone(),
+            capacity_tokens: None,
+            condensed_tokens: None,
+            ratio: None,
+            control: Control::None,
+            read_only: false,
             device: common.device.clone(),
             weights: common.weights.kind(),
             threads: common.threads,

@@ -6,7 +6,7 @@ use super::{OpenSource, Session, Waiting, now_unix_ms};
 use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
-use crate::tail::{Cut, TailToken};
+use crate::tail::{Cut, TailToken, block_tokens};
 use crate::window::Wanted;
 
 /// Where a source begins in this run.
@@ -59,6 +59,9 @@ impl Session {
 
     fn open_source(&mut self, name: &str, new: bool) -> Result<SourceStart, AbsorbError> {
         self.check()?;
+        if self.read_only {
+            return Err(AbsorbError::ReadOnly);
+        }
         self.finish_source()?;
         let state = match &mut self.spill {
             Some(spill) => Some(spill.begin(name, new)?),
@@ -136,8 +139,10 @@ impl Session {
     #[doc(hidden)]
     pub fn absorb_ahead(&mut self, chunks: usize) -> Result<usize, AbsorbError> {
         let mut n = 0;
-        while n < chunks && self.waiting.len() > self.plan.chunk_tokens {
-            let absorbed = self.absorb_chunk(self.plan.chunk_tokens, false);
+        // Enough is known ahead to see where the chunk's blocks will be cut.
+        while n < chunks && self.waiting.len() > self.plan.chunk_tokens.max(BLOCK_TOKENS) {
+            let tokens = self.chunk_ahead(false);
+            let absorbed = self.absorb_chunk(tokens, false);
             self.latch(absorbed)?;
             n += 1;
         }
@@ -156,7 +161,7 @@ impl Session {
         self.check()?;
         self.encode_pieces(true)?;
         while !self.waiting.is_empty() {
-            let n = self.waiting.len().min(self.plan.chunk_tokens);
+            let n = self.chunk_ahead(true);
             let absorbed = self.absorb_chunk(n, n == self.waiting.len());
             self.latch(absorbed)?;
         }
@@ -194,6 +199,31 @@ impl Session {
         Ok(())
     }
 
+    /// Tokens of the next chunk: as many whole blocks as fit, or part of one that is larger than a
+    /// chunk. Leaves in the scratch where its blocks will be cut.
+    fn chunk_ahead(&mut self, rest: bool) -> usize {
+        let max = self.plan.chunk_tokens.min(self.waiting.len());
+        let (held, waiting, tail) = (self.tail.len(), &self.waiting, &self.tail);
+        let end = |i: usize| match tail.tokens().get(i) {
+            Some(t) => t.byte_end,
+            None => waiting[i - held].byte_end,
+        };
+        let cuts = &mut self.scratch.cuts;
+        cuts.clear();
+        let (mut start, mut tokens) = (0, 0);
+        while start < held + max {
+            let ends_line = |i: usize| tail.ends_line(end(start + i));
+            let left = held + waiting.len() - start;
+            let Some(n) = block_tokens(left, BLOCK_TOKENS, rest, ends_line) else { break };
+            start += n;
+            cuts.push(start);
+            if start > held && start <= held + max {
+                tokens = start - held;
+            }
+        }
+        if tokens == 0 { max } else { tokens }
+    }
+
     /// One chunk through the whole flow.
     fn absorb_chunk(&mut self, tokens: usize, last: bool) -> Result<(), AbsorbError> {
         if std::mem::take(&mut self.recent_lost) {
@@ -221,16 +251,26 @@ impl Session {
     }
 
     fn step_chunk(&mut self, chunk: Chunk) -> Result<Stepped, AbsorbError> {
+        let memory = self.tail.row() > 0;
+        let queries = !memory && self.wants_stale_recall();
         let s = &self.scratch;
+        let beacons = match &mut self.beacons {
+            Some(b) => b.plan(&s.cuts, self.tail.len(), chunk.tokens),
+            None => &[],
+        };
         let wanted = Wanted {
             logit_rows: &[],
             score_rows: &s.rows,
             score_targets: &s.targets,
-            queries: self.wants_stale_recall(),
+            queries,
+            memory,
+            beacons,
         };
         self.window.step(&s.ids, wanted, &mut self.out)?;
+        self.take_beacons()?;
         self.counters.tokens_read_by_model += chunk.tokens as u64;
         self.ledger.absorb(chunk.tokens as u64);
+        self.tail.push_rows(&self.out.memory_keys);
         let scored = &self.out.logprobs;
         for i in 0..chunk.tokens {
             let Some(w) = self.waiting.pop_front() else { break };
@@ -251,11 +291,24 @@ impl Session {
                 self.recent_nats.push_back(nats);
             }
         }
+        if let Some(beacons) = &mut self.beacons {
+            beacons.surprised(-scored.iter().sum::<f32>() / scored.len() as f32);
+        }
         self.carry_nats = match scored.get(chunk.tokens - 1) {
             Some(x) if self.config.surprise => -x,
             _ => f32::NAN,
         };
         Ok(Stepped { tokens: chunk.tokens })
+    }
+
+    /// Reads the step's beacons and takes them out of the window again.
+    fn take_beacons(&mut self) -> Result<(), AbsorbError> {
+        let Some(beacons) = &mut self.beacons else { return Ok(()) };
+        let n = beacons.planned().len();
+        let first = self.window.recent() - n;
+        let window = &mut self.window;
+        beacons.take(|r, out| window.read_recent(first + r.start..first + r.end, out))?;
+        Ok(window.pop(n)?)
     }
 
     fn spill_blocks(&mut self, stepped: Stepped, last: bool) -> Result<Spilled, AbsorbError> {
@@ -268,31 +321,53 @@ impl Session {
         Ok(Spilled)
     }
 
-    /// Cuts every block that is full (with `rest`, also a last short one) and hands it over.
+    /// Cuts every planned block that is whole (with `rest`, also what is left) and hands it over.
     pub(super) fn cut_blocks(&mut self, rest: bool) -> Result<(), AbsorbError> {
-        while let Some(cut) = self.tail.next_cut(BLOCK_TOKENS, rest) {
-            let (id, span) = (self.source.as_ref().and_then(|s| s.id), cut.span);
-            let outcome = match (&mut self.spill, id) {
-                (Some(spill), Some(id)) => {
-                    let mut block = spill.block()?;
-                    let from = self.window.recent() - self.tail.len();
-                    self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
-                    fill_block(&mut block, &cut, &self.tail);
-                    block.source = id;
-                    spill.push(block)?;
-                    Outcome::Pending
-                }
-                _ => Outcome::Lost,
-            };
-            if let Some(source) = &mut self.source {
-                let text = self.tail.text(span.byte_start, span.byte_end);
-                source.hasher.update(text);
-                source.hashed = span.byte_end;
+        let mut from = 0;
+        for i in 0..self.scratch.cuts.len() {
+            let tokens = self.scratch.cuts[i] - from;
+            if tokens > self.tail.len() {
+                break;
             }
-            self.counters.blocks += 1;
-            self.ledger.block(cut.tokens as u64, outcome);
-            self.tail.take(&cut);
+            from += tokens;
+            self.hand_over(&self.tail.cut(tokens))?;
         }
+        self.scratch.cuts.clear();
+        if rest {
+            if let Some(beacons) = &mut self.beacons {
+                beacons.close();
+            }
+            while let Some(cut) = self.tail.next_cut(BLOCK_TOKENS, true) {
+                self.hand_over(&cut)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands one block to the writer.
+    fn hand_over(&mut self, cut: &Cut) -> Result<(), AbsorbError> {
+        let (id, span) = (self.source.as_ref().and_then(|s| s.id), cut.span);
+        let outcome = match (&mut self.spill, id) {
+            (Some(spill), Some(id)) => {
+                let mut block = spill.block()?;
+                let from = self.window.recent() - self.tail.len();
+                self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
+                fill_block(&mut block, cut, &self.tail);
+                block.source = id;
+                spill.push(block)?;
+                Outcome::Pending
+            }
+            _ => Outcome::Lost,
+        };
+        if let Some(source) = &mut self.source {
+            let text = self.tail.text(span.byte_start, span.byte_end);
+            source.hasher.update(text);
+            source.hashed = span.byte_end;
+        }
+        self.counters.blocks += 1;
+        self.recent_blocks.push_back(cut.tokens);
+        self.ledger.block(cut.tokens as u64, outcome);
+        self.tail.take(cut);
         Ok(())
     }
 
@@ -308,19 +383,40 @@ impl Session {
         Ok(spill.progress(id, progress)?)
     }
 
-    /// Evicts the oldest recent tokens beyond the plan's number; the condenser sees them first.
+    /// Evicts the oldest blocks beyond the plan's number of recent tokens; the condenser sees
+    /// them first.
     fn evict_old(&mut self, _: Spilled) -> Result<Evicted, AbsorbError> {
         let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
-        let tokens = over.min(self.window.recent() - self.tail.len());
+        let mut tokens = 0;
+        for block in &self.recent_blocks {
+            if tokens >= over {
+                break;
+            }
+            tokens += block;
+        }
+        // A block larger than what may stay is not cut yet: its oldest tokens wait for it.
+        let tokens = tokens.min(self.window.recent() - self.tail.len());
         self.condense_oldest(tokens)?;
-        self.drop_oldest(tokens)?;
+        self.drop_oldest(tokens, true)?;
         Ok(Evicted { tokens })
     }
 
-    /// Takes the oldest recent tokens out of window and account.
-    pub(super) fn drop_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
+    /// Takes the oldest recent tokens out of window and account. With `leave` they are gone for
+    /// good: the beacons of their blocks enter attention.
+    pub(super) fn drop_oldest(&mut self, tokens: usize, leave: bool) -> Result<(), AbsorbError> {
         self.window.evict(tokens)?;
         self.recent_ends.drain(..tokens.min(self.recent_ends.len()));
+        let mut left = tokens;
+        while let Some(front) = self.recent_blocks.front_mut().filter(|_| left > 0) {
+            let n = left.min(*front);
+            (*front, left) = (*front - n, left - n);
+            if *front == 0 {
+                self.recent_blocks.pop_front();
+                if let Some(beacons) = self.beacons.as_mut().filter(|_| leave) {
+                    beacons.leave();
+                }
+            }
+        }
         let foreign = tokens.min(self.foreign_recent);
         self.foreign_recent -= foreign;
         self.ledger.evict((tokens - foreign) as u64);
@@ -359,7 +455,11 @@ impl Session {
     pub(super) fn forget_recent(&mut self) -> Result<(), AbsorbError> {
         self.tail.start(0, 1, false);
         let recent = self.window.recent();
-        self.drop_oldest(recent)?;
+        self.drop_oldest(recent, false)?;
+        if let Some(beacons) = &mut self.beacons {
+            beacons.clear();
+        }
+        self.condensed.clear();
         self.foreign_recent = 0;
         self.recent_nats.clear();
         self.recent_lost = false;
@@ -378,6 +478,8 @@ fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Ta
     block.ends_mid_line = cut.ends_mid_line;
     block.tokens.clear();
     block.tokens.extend(tail.tokens()[..cut.tokens].iter().map(|t| t.id));
+    block.memory_rows.clear();
+    block.memory_rows.extend_from_slice(tail.rows(cut.tokens));
     block.text.clear();
     block.text.extend_from_slice(tail.text(cut.span.byte_start, cut.span.byte_end));
 }

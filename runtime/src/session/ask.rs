@@ -12,7 +12,7 @@ use crate::confidence::{Signals, confidence, is_telling};
 use crate::config::RecallMode;
 use crate::error::AskError;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
-use crate::sample::{Choice, Sampler, Sampling};
+use crate::sample::{Choice, Sampler, Sampling, probability};
 use crate::text::Turn;
 use crate::window::Wanted;
 
@@ -113,6 +113,7 @@ struct Said {
     placed: Placed,
     text: String,
     telling_logprob: f32,
+    absent: f32,
     tokens: usize,
 }
 
@@ -121,8 +122,26 @@ impl Session {
     /// given up for recalled blocks where a store can restore it.
     ///
     /// # Errors
-    /// [`AskError`]; the session goes on.
+    /// [`AskError`]. The session goes on, unless the engine failed and left the window in doubt.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, AskError> {
+        let answered = self.answer_in_steps(question);
+        if let Err(AskError::Absorb(e)) = &answered {
+            self.latch_on(e);
+        }
+        answered
+    }
+
+    /// What a question finds, without laying or saying anything.
+    ///
+    /// # Errors
+    /// As [`Session::ask`].
+    pub fn find(&mut self, question: &Question) -> Result<Passages, AskError> {
+        let asked = self.read_question(question)?;
+        let probed = self.probe(&asked)?;
+        self.search(question, probed.query.as_ref())
+    }
+
+    fn answer_in_steps(&mut self, question: &Question) -> Result<Answer, AskError> {
         let asked = self.read_question(question)?;
         let probed = self.probe(&asked)?;
         let placed = self.place(&asked, probed)?;
@@ -143,7 +162,16 @@ impl Session {
         }
         self.drain(false)?;
         self.flush()?;
+        self.look_again();
         Ok(Asked { question, turn, start })
+    }
+
+    /// Takes in what another process committed to a store that is only read.
+    fn look_again(&mut self) {
+        let Some(reader) = self.reader.as_ref().filter(|_| self.read_only) else { return };
+        if let Err(e) = reader.refresh() {
+            self.warn(format!("what was stored last is not seen: {e}"));
+        }
     }
 
     /// Makes room and runs the question once, for its queries.
@@ -158,27 +186,28 @@ impl Session {
     /// Runs a question's turn over what is in attention and takes it out again, for the queries of
     /// the question's own tokens; `None` for a model without addresses.
     fn queries_of(&mut self, turn: &Turn) -> Result<Option<AddressQuery>, AskError> {
-        let Some(addresser) = self.addresser.clone() else { return Ok(None) };
-        let wanted = Wanted { queries: true, ..Wanted::default() };
+        let Some(finder) = self.finder.clone() else { return Ok(None) };
+        let memory = finder.memory_row() > 0;
+        let wanted = Wanted { queries: !memory, memory, ..Wanted::default() };
         self.window.step(&turn.ids, wanted, &mut self.out)?;
         self.window.pop(turn.ids.len())?;
         self.counters.tokens_read_by_model += turn.ids.len() as u64;
         let rows: Vec<usize> = turn.question.clone().collect();
-        Ok(Some(addresser.query(&self.out.queries, turn.ids.len(), &rows)))
+        Ok(finder.query(&self.out, turn.ids.len(), &rows))
     }
 
     /// With a store, all recent tokens go (they are stored); without, as many stay as fit.
     fn make_room(&mut self, asked: &Asked<'_>) -> Result<(), AskError> {
         if self.reader.is_some() {
             let recent = self.window.recent();
-            self.drop_oldest(recent)?;
+            self.drop_oldest(recent, false)?;
             self.recent_lost |= recent > 0;
             self.lay_memory(&[], 0)?;
             return Ok(());
         }
         let need = asked.turn.ids.len() + self.answer_max(asked.question);
         let over = need.saturating_sub(self.window.room());
-        Ok(self.drop_oldest(over.min(self.window.recent()))?)
+        Ok(self.drop_oldest(over.min(self.window.recent()), true)?)
     }
 
     fn place(&mut self, asked: &Asked<'_>, probed: Probed) -> Result<Placed, AskError> {
@@ -309,13 +338,17 @@ impl Session {
         let mut input: &[u32] = &asked.turn.ids;
         let mut next = [0u32];
         let mut in_window = placed.text_tokens;
-        let mut stepped = 0;
+        let (mut stepped, mut absent) = (0, 0.0);
         while ids.len() < self.answer_max(question) {
             let last = [u32::try_from(input.len() - 1).unwrap_or(0)];
             let wanted = Wanted { logit_rows: &last, ..Wanted::default() };
             self.window.step(input, wanted, &mut self.out)?;
             in_window += input.len();
             stepped += input.len();
+            if ids.is_empty() {
+                let id = self.codec.absent();
+                absent = id.map_or(0.0, |id| probability(&self.out.logits, id));
+            }
             let Some(choice) = sampler.choose(&self.out.logits) else { break };
             if self.codec.ends_answer(choice.id) {
                 break;
@@ -329,7 +362,7 @@ impl Session {
         self.counters.tokens_read_by_model += stepped as u64;
         let text = self.codec.decode(&ids).trim().to_owned();
         let telling_logprob = self.telling_logprob(&chosen, &question.text);
-        Ok(Said { placed, text, telling_logprob, tokens: ids.len() })
+        Ok(Said { placed, text, telling_logprob, absent, tokens: ids.len() })
     }
 
     fn answer_max(&self, question: &Question) -> usize {
@@ -354,7 +387,8 @@ impl Session {
         let lines = self.passage_lines(&said.placed.passages, said.placed.query.as_ref());
         let supports = support(&lines, &question.text, &said.text, &LineWeights::default());
         let signals = signals(&said, &lines, &supports, &question.text);
-        let confidence = if said.text.is_empty() { 0.0 } else { confidence(&signals) };
+        let confidence =
+            if said.text.is_empty() { 0.0 } else { confidence(&signals, &self.config.confidence) };
         let found = confidence >= self.config.confidence_min && !is_refusal(&said.text);
         let citations = cite(&lines, &supports, question.citations_max);
         let Said { placed, text, tokens, .. } = said;
@@ -394,5 +428,6 @@ fn signals(said: &Said, lines: &[Line], supports: &[Support], question: &str) ->
         answer_in_line: best.answer,
         question_in_line: best.question,
         question_in_passages: crate::cite::coverage(&asked, &all),
+        absent: said.absent,
     }
 }

@@ -1,7 +1,6 @@
 //! Recalled passages as lines: neighbouring blocks joined, their text cut at line ends, and each
 //! line scored by late interaction with the keys of its own tokens.
 
-use lcedge_compress::address::score_groups;
 use lcedge_memory::{AddressQuery, BlockId, Reader, SourceId};
 
 use super::Session;
@@ -47,8 +46,7 @@ impl Session {
     fn line_scores(&self, reader: &Reader, run: &Run, query: Option<&AddressQuery>) -> Vec<f32> {
         let lines = run.lines();
         let mut best = vec![f32::MIN; lines.len()];
-        let Some(query) = query else { return best };
-        let dim = self.window.engine().card().head_dim;
+        let (Some(query), Some(finder)) = (query, &self.finder) else { return best };
         let mut from = 0;
         for &(id, bytes, tokens) in &run.blocks {
             let to = from + bytes;
@@ -75,7 +73,7 @@ impl Session {
                     }
                 })
                 .collect();
-            for (b, s) in best.iter_mut().zip(score_groups(&address, query, dim, &groups)) {
+            for (b, s) in best.iter_mut().zip(finder.score_groups(&address, query, &groups)) {
                 *b = b.max(s);
             }
             from = to;

@@ -16,14 +16,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lcedge_compress::{Addresser, Condense, Condensed, Surprisal};
+use lcedge_compress::{Condense, Condensed, Surprisal};
 use lcedge_memory::{BlockId, KvBuf, Reader, SourceId, Store};
 use lcedge_targets::{Engine, StepOutput};
 
+use crate::beacons::Beacons;
 use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger};
-use crate::limits::BLOCK_TOKENS;
+use crate::finder::Finder;
+use crate::limits::{BLOCK_TOKENS, BLOCK_TOKENS_MIN};
 use crate::plan::Plan;
 use crate::source::Pieces;
 use crate::spill::{Spill, SpillError};
@@ -36,6 +38,25 @@ pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
 pub use recall::{Passages, RecallTimes};
 
+/// How a session holds its store.
+pub enum Access {
+    /// As the one writer: it absorbs and it asks.
+    Write(Store),
+    /// As one of any number of readers, also while a writer is at work: it only asks.
+    Read(Reader),
+}
+
+impl Access {
+    /// The store's reader.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        match self {
+            Self::Write(store) => store.reader(),
+            Self::Read(reader) => reader.clone(),
+        }
+    }
+}
+
 /// What a session is made of.
 pub struct Parts {
     /// The decoder, with the plan's capacity.
@@ -43,9 +64,9 @@ pub struct Parts {
     /// Text into tokens and back.
     pub codec: Arc<dyn Codec>,
     /// Where blocks go; `None` keeps nothing beyond the window.
-    pub store: Option<Store>,
+    pub store: Option<Access>,
     /// Makes addresses; `None` for models without any.
-    pub addresser: Option<Arc<Addresser>>,
+    pub finder: Option<Arc<Finder>>,
 }
 
 /// Figures of a session so far. Counts are tokens unless the name says otherwise.
@@ -99,9 +120,11 @@ pub struct Session {
     config: SessionConfig,
     spill: Option<Spill>,
     reader: Option<Reader>,
-    addresser: Option<Arc<Addresser>>,
+    read_only: bool,
+    finder: Option<Arc<Finder>>,
     condenser: Option<Box<dyn Condense>>,
     condensed: Condensed,
+    beacons: Option<Beacons>,
     source: Option<OpenSource>,
     pieces: Pieces,
     piece: Vec<u8>,
@@ -113,6 +136,8 @@ pub struct Session {
     foreign_recent: usize,
     /// Where each recent token ends in the current source, oldest first.
     recent_ends: VecDeque<u64>,
+    /// Tokens of each block of the recent region, oldest first; the tail's come behind them.
+    recent_blocks: VecDeque<usize>,
     /// Surprise of the recent tokens, oldest first, where a condenser needs it.
     recent_nats: VecDeque<f32>,
     /// Surprise of the next chunk's first token, from the last row of the chunk before.
@@ -137,6 +162,8 @@ struct Scratch {
     payload: Vec<u8>,
     kv: KvBuf,
     nats: Vec<f32>,
+    /// Where the blocks of the tail and the next chunk end, in tokens from the tail's start.
+    cuts: Vec<usize>,
 }
 
 impl Session {
@@ -145,21 +172,27 @@ impl Session {
     /// # Errors
     /// [`OpenError`] when a part does not fit another or the decoder refuses the sinks.
     pub fn open(parts: Parts, plan: Plan, config: SessionConfig) -> Result<Self, OpenError> {
-        let Parts { engine, codec, store, addresser } = parts;
+        let Parts { engine, codec, store, finder } = parts;
         if config.memory == MemoryMode::Gist {
             let model = engine.card().name.clone();
             return Err(OpenError::Tier { tier: config.memory.name(), model });
         }
         let geometry = engine.card().geometry(BLOCK_TOKENS);
         let store = store.filter(|_| config.memory.recalls());
-        let reader = store.as_ref().map(Store::reader);
+        let reader = store.as_ref().map(Access::reader);
+        let read_only = matches!(store, Some(Access::Read(_)));
         let spill = match store {
-            Some(s) => Some(Spill::start(s, geometry, plan.kv, addresser.clone())?),
-            None => None,
+            Some(Access::Write(s)) => Some(Spill::start(s, geometry, plan.kv, finder.clone())?),
+            _ => None,
         };
-        let condenser: Option<Box<dyn Condense>> = (plan.condensed_tokens > 0
-            && config.memory.condenses())
-        .then(|| Box::new(Surprisal::new(0.98)) as Box<dyn Condense>);
+        let ratios = engine.card().memory.as_ref().map_or(Vec::new(), |m| m.beacons.clone());
+        let condenses = plan.condensed_tokens > 0 && config.memory.condenses(!ratios.is_empty());
+        let beacons = (condenses && !ratios.is_empty())
+            .then(|| Beacons::new(geometry, &ratios, config.ratio, plan.condensed_tokens));
+        let condenser = (condenses && ratios.is_empty())
+            .then(|| Box::new(Surprisal::new(0.98)) as Box<dyn Condense>);
+        let condensed_max = if condenser.is_some() { plan.condensed_tokens } else { 0 };
+        let row = finder.as_ref().map_or(0, |f| f.memory_row());
         let mut session = Self {
             window: Window::new(engine, plan.window_sizes()),
             codec,
@@ -167,18 +200,21 @@ impl Session {
             config,
             spill,
             reader,
-            addresser,
+            read_only,
+            finder,
             condenser,
-            condensed: Condensed::with_capacity(geometry, plan.condensed_tokens),
+            condensed: Condensed::with_capacity(geometry, condensed_max),
+            beacons,
             source: None,
             pieces: Pieces::default(),
             piece: Vec::new(),
             waiting: VecDeque::new(),
-            tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS),
+            tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS, row),
             lines: Lines::default(),
             ledger: Ledger::default(),
             foreign_recent: 0,
             recent_ends: VecDeque::with_capacity(plan.capacity_tokens),
+            recent_blocks: VecDeque::with_capacity(plan.capacity_tokens / BLOCK_TOKENS_MIN + 2),
             recent_nats: VecDeque::new(),
             carry_nats: f32::NAN,
             recalled: Vec::new(),
@@ -195,6 +231,7 @@ impl Session {
                 payload: Vec::new(),
                 kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
                 nats: Vec::with_capacity(BLOCK_TOKENS),
+                cuts: Vec::with_capacity(plan.chunk_tokens / BLOCK_TOKENS_MIN + 4),
             },
         };
         session.run_sinks()?;
@@ -273,7 +310,8 @@ impl Session {
     pub fn fates(&mut self) -> Fates {
         self.drain_written();
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
-        self.ledger.fates(recalled as u64, self.condensed.len() as u64)
+        let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
+        self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64)
     }
 
     fn drain_written(&mut self) {
@@ -311,16 +349,33 @@ impl Session {
         self.spill.take().map_or(Ok(()), Spill::close)
     }
 
+    /// Closes the store as [`Session::close`] does and gives what the session was made of back,
+    /// the window empty: for another session over the same engine.
+    ///
+    /// # Errors
+    /// As [`Session::close`]; [`AbsorbError::Slot`] when the engine refuses.
+    pub fn into_parts(mut self) -> Result<Parts, AbsorbError> {
+        self.spill.take().map_or(Ok(()), Spill::close)?;
+        let engine = self.window.into_engine()?;
+        Ok(Parts { engine, codec: self.codec, store: None, finder: self.finder })
+    }
+
     fn check(&self) -> Result<(), AbsorbError> {
         self.failed.as_ref().map_or(Ok(()), |e| Err(AbsorbError::Failed(e.clone())))
     }
 
     /// Latches a failure that leaves the window in doubt.
     fn latch<T>(&mut self, result: Result<T, AbsorbError>) -> Result<T, AbsorbError> {
-        if let Err(e @ (AbsorbError::Step(_) | AbsorbError::Slot(_))) = &result {
-            self.failed = Some(e.to_string());
+        if let Err(e) = &result {
+            self.latch_on(e);
         }
         result
+    }
+
+    fn latch_on(&mut self, error: &AbsorbError) {
+        if matches!(error, AbsorbError::Step(_) | AbsorbError::Slot(_)) {
+            self.failed = Some(error.to_string());
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use heapless::Vec as Bounded;
 use lcedge_compress::quant;
-use lcedge_memory::{AddressQuery, BlockId, Filter, Reader, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader, SourceId};
 
 use super::Session;
+use crate::config::Control;
 use crate::error::AbsorbError;
 use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, RECALL_BLOCKS_MAX, STALE_QUERY_TOKENS};
 use crate::rank::{Fusion, Ranked};
@@ -56,6 +57,11 @@ pub struct Passages {
     pub blocks: Vec<BlockId>,
     /// Their tokens.
     pub tokens: usize,
+}
+
+/// A block's place in an order that has nothing to do with its content.
+fn scattered(id: BlockId) -> u64 {
+    id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
 }
 
 /// Looks in both indexes and fuses.
@@ -136,14 +142,25 @@ impl Session {
         blocks: &[BlockId],
         tokens: usize,
     ) -> Result<(), AbsorbError> {
-        if blocks.is_empty() && self.recalled.is_empty() && self.condenser.is_none() {
+        let condenses = self.condenser.is_some() || self.beacons.is_some();
+        if blocks.is_empty() && self.recalled.is_empty() && !condenses {
             return Ok(());
         }
         self.recalled.clear();
         let mut damaged = None;
-        let mut laying = self.window.lay(self.condensed.len() + tokens)?;
+        let beacons = self.beacons.as_ref().map_or(Vec::new(), |b| b.shown(self.recent_lost));
+        let shown: usize = beacons.iter().map(|b| b.kv.tokens()).sum();
+        let mut laying = self.window.lay(self.condensed.len() + shown + tokens)?;
         if !self.condensed.is_empty() {
             laying.piece(self.condensed.kv.view())?;
+        }
+        for (i, block) in beacons.iter().enumerate() {
+            let own = block.kv.view();
+            let other = beacons[(i + beacons.len() / 2) % beacons.len()].kv.view();
+            let shuffled =
+                self.config.control == Control::ShuffledBeacons && other.tokens() == own.tokens();
+            let values = if shuffled { other.v() } else { own.v() };
+            laying.piece(KvView::new(own.geometry(), own.tokens(), own.k(), values))?;
         }
         let s = &mut self.scratch;
         for &id in blocks {
@@ -170,7 +187,7 @@ impl Session {
     /// Whether the next step's queries are wanted for a stale recall.
     pub(super) fn wants_stale_recall(&self) -> bool {
         self.plan.stale_blocks > 0
-            && self.addresser.is_some()
+            && self.finder.is_some()
             && self.times.skip == 0
             && self.reader.as_ref().is_some_and(|r| r.blocks() > 0)
     }
@@ -181,13 +198,14 @@ impl Session {
     pub(super) fn recall_stale(&mut self) -> Result<(), AbsorbError> {
         let start = Instant::now();
         let chunk = self.times.last_chunk.replace(start).map(|t| start - t);
-        if self.out.queries.is_empty() || self.plan.stale_blocks == 0 {
+        if !self.wants_stale_recall() {
             self.times.skip = self.times.skip.saturating_sub(1);
-            return if self.condenser.is_some() { self.lay_memory(&[], 0) } else { Ok(()) };
+            let condenses = self.condenser.is_some() || self.beacons.is_some();
+            return if condenses { self.lay_memory(&[], 0) } else { Ok(()) };
         }
         let mut blocks = self.find_stale()?;
         blocks.sort_unstable();
-        if blocks != self.recalled || self.condenser.is_some() {
+        if blocks != self.recalled || self.condenser.is_some() || self.beacons.is_some() {
             let tokens = blocks.iter().map(|b| b.1).sum();
             let ids: Vec<BlockId> = blocks.iter().map(|b| b.0).collect();
             self.lay_memory(&ids, tokens)?;
@@ -203,17 +221,22 @@ impl Session {
     }
 
     fn find_stale(&self) -> Result<Vec<(BlockId, usize)>, AbsorbError> {
-        let (Some(reader), Some(addresser)) = (&self.reader, &self.addresser) else {
+        let (Some(reader), Some(finder)) = (&self.reader, &self.finder) else {
             return Ok(Vec::new());
         };
         let n = self.scratch.ids.len();
         let step = (n / STALE_QUERY_TOKENS).max(1);
         let rows: Vec<usize> = (0..n).rev().step_by(step).take(STALE_QUERY_TOKENS).collect();
-        let query = addresser.query(&self.out.queries, n, &rows);
-        let k = self.plan.stale_blocks + self.plan.recent_tokens_max / BLOCK_TOKENS * 3;
-        let hits = reader
+        let Some(query) = finder.query(&self.out, n, &rows) else { return Ok(Vec::new()) };
+        let random = self.config.control == Control::RandomRecall;
+        let near = self.plan.stale_blocks + self.plan.recent_tokens_max / BLOCK_TOKENS * 3;
+        let k = if random { reader.blocks() } else { near };
+        let mut hits = reader
             .search_address(&query, k, &Filter::default())
             .map_err(|e| AbsorbError::Read(e.to_string()))?;
+        if random {
+            hits.sort_by_key(|h| scattered(h.id));
+        }
         // The oldest recent token ends here; blocks that end before it are not in the window.
         let oldest = self.recent_ends.front().copied().unwrap_or(u64::MAX);
         let current = self.source.as_ref().and_then(|s| s.id);

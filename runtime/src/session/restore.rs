@@ -31,6 +31,11 @@ impl Session {
             ids.push(id);
             next = reader.neighbour(id, -1);
         }
+        if let Some(beacons) = &mut self.beacons {
+            while beacons.fresh_blocks() > ids.len() {
+                beacons.leave();
+            }
+        }
         let s = &mut self.scratch;
         for &id in ids.iter().rev() {
             let end = reader.block(id).map_or(0, |b| b.span.byte_end);
@@ -38,6 +43,7 @@ impl Session {
                 Ok(n) => {
                     self.window.append_placed(s.kv.view())?;
                     self.foreign_recent += n;
+                    self.recent_blocks.push_back(n);
                     self.recent_ends.extend(std::iter::repeat_n(end, n));
                     self.counters.restored_tokens += n as u64;
                 }

@@ -6,7 +6,7 @@ mod options;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lcedge_compress::{Addresser, Background};
+use lcedge_compress::{Addresser, Background, TrainedAddress};
 use lcedge_memory::{AddressLayout, Reader, Store, StoreOptions};
 use lcedge_models::fetch::{FetchOptions, Pip};
 use lcedge_models::{
@@ -18,11 +18,13 @@ use lcedge_targets::ort::{EngineOptions, OrtEngine, OrtLibrary, Packing, Runtime
 use lcedge_targets::probe::Machine;
 
 use crate::codec::ModelCodec;
+use crate::confidence::{STOCK, TRAINED};
 use crate::config::SessionConfig;
+use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, SINK_TOKENS_DEFAULT};
-use crate::plan::{Plan, weight_bytes};
+use crate::plan::{Plan, PlanError, weight_bytes};
 use crate::probes;
-use crate::session::{Parts, Session};
+use crate::session::{Access, Parts, Session};
 use crate::text::Codec;
 
 pub use error::SetupError;
@@ -156,6 +158,7 @@ pub fn model(
         weights: kind,
         query_layers: None,
         retrieval_heads: None,
+        memory: options.trained_memory.clone(),
         cache_dir: cache_dir(options)?,
         fetch: fetch_options(options),
     };
@@ -202,9 +205,19 @@ pub fn choose_weights(options: &SetupOptions, machine: &Machine) -> (WeightKind,
 
 const F32_RAM_BYTES: u64 = 1600 << 20;
 
+/// The trained address of a card, where it has one.
+#[must_use]
+pub fn trained_address(card: &Card) -> Option<TrainedAddress> {
+    let a = card.memory.as_ref()?.address.as_ref()?;
+    Some(TrainedAddress { dim: a.dim, keys: a.keys, segment_tokens: a.segment_tokens })
+}
+
 /// The layout of addresses of a card.
 #[must_use]
 pub fn address_layout(card: &Card) -> AddressLayout {
+    if let Some(trained) = trained_address(card) {
+        return trained.layout();
+    }
     let small = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     AddressLayout {
         heads: u8::try_from(card.retrieval_heads.len()).unwrap_or(u8::MAX),
@@ -236,7 +249,7 @@ pub fn plan_for(
     card: &Card,
     machine: &Machine,
 ) -> Result<Plan, SetupError> {
-    let request = options.request(card.context, SINK_TOKENS_DEFAULT, threads(options, machine));
+    let request = options.request(card, SINK_TOKENS_DEFAULT, threads(options, machine));
     Ok(Plan::new(card, address_layout(card), &request)?)
 }
 
@@ -263,14 +276,11 @@ pub fn open(options: &SetupOptions, tell: Tell<'_>) -> Result<Ready, SetupError>
     let card = prepared.card.clone();
     let plan = plan_for(options, &card, &machine)?;
     // The store first: what is wrong with it shows before the engine is loaded.
-    let dir = options.store.as_ref().filter(|_| options.memory.recalls());
-    let store = match dir {
-        Some(dir) => Some(Store::open(dir, &store_options(options, &card))?),
-        None => None,
-    };
+    let store = open_store(options, &card)?;
     let library = library(options, tell)?;
     let runtime = Runtime::load(&library)?;
-    let mut engine_options = EngineOptions::new(plan.capacity_tokens, plan.threads);
+    let capacity = plan.capacity_tokens.max(options.capacity_tokens.unwrap_or(0));
+    let mut engine_options = EngineOptions::new(capacity, plan.threads);
     engine_options.device = device;
     engine_options.packing = Packing::BesideGraph;
     let engine = OrtEngine::open(&runtime, &prepared.graph, card.clone(), &engine_options)?;
@@ -282,7 +292,7 @@ pub fn open(options: &SetupOptions, tell: Tell<'_>) -> Result<Ready, SetupError>
     let tokenizer = prepared.load_tokenizer()?;
     let template = prepared.load_template(&tokenizer)?;
     let codec = ModelCodec::new(tokenizer, template.as_ref(), &card, plan.sink_tokens)?;
-    let (addresser, engine) = addresser(&prepared, &codec, Box::new(engine), tell)?;
+    let (finder, engine) = finder(&prepared, &codec, Box::new(engine), tell)?;
     let (device, device_reason) = engine.device();
     let report = Report {
         model: card.name.clone(),
@@ -292,32 +302,74 @@ pub fn open(options: &SetupOptions, tell: Tell<'_>) -> Result<Ready, SetupError>
         ort_version: library.version.to_string(),
         ort_path: library.path.clone(),
         ort_reason: library.reason.clone(),
-        store: dir.cloned(),
+        store: options.store.clone().filter(|_| options.memory.recalls()),
         fingerprint: card.fingerprint.clone(),
         notes,
     };
-    let default = SessionConfig::default();
-    let config = SessionConfig {
-        memory: options.memory,
-        recall: options.recall,
-        surprise: options.surprise,
-        confidence_min: options.confidence_min.unwrap_or(default.confidence_min),
-        ..default
-    };
-    let parts = Parts { engine, codec: Arc::new(codec), store, addresser };
+    let config = session_config(options, &card);
+    let parts = Parts { engine, codec: Arc::new(codec), store, finder };
     let session = Session::open(parts, plan, config)?;
     Ok(Ready { session, prepared, report })
 }
 
-type Addressed = (Option<Arc<Addresser>>, Box<dyn Engine>);
+/// What a session is told for these options and this model.
+fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
+    let default = SessionConfig::default();
+    SessionConfig {
+        memory: options.memory,
+        recall: options.recall,
+        surprise: options.surprise,
+        ratio: options.ratio.unwrap_or(default.ratio),
+        control: options.control,
+        confidence_min: options.confidence_min.unwrap_or(default.confidence_min),
+        focus_lines: if card.memory.is_some() { 0 } else { default.focus_lines },
+        confidence: if card.memory.is_some() { TRAINED } else { STOCK },
+        ..default
+    }
+}
 
-fn addresser(
+/// Opens the store that the options name, where memory recalls.
+fn open_store(options: &SetupOptions, card: &Card) -> Result<Option<Access>, SetupError> {
+    let dir = options.store.as_ref().filter(|_| options.memory.recalls());
+    Ok(match dir {
+        Some(dir) if options.read_only => {
+            Some(Access::Read(Reader::open(dir, &store_options(options, card))?))
+        }
+        Some(dir) => Some(Access::Write(Store::open(dir, &store_options(options, card))?)),
+        None => None,
+    })
+}
+
+/// Opens a session anew over the parts of an earlier one: another store, other tiers, other sizes
+/// as far as its engine has slots.
+///
+/// # Errors
+/// [`SetupError`] when the sizes do not fit or the store cannot be opened.
+pub fn reopen(parts: Parts, options: &SetupOptions) -> Result<Session, SetupError> {
+    let card = parts.engine.card().clone();
+    let plan = plan_for(options, &card, &Machine::read(Path::new("/")))?;
+    let capacity = parts.engine.capacity();
+    if plan.capacity_tokens > capacity {
+        let (needed, found) = (plan.capacity_tokens, capacity);
+        return Err(PlanError::Capacity { needed, found }.into());
+    }
+    let store = open_store(options, &card)?;
+    let config = session_config(options, &card);
+    Ok(Session::open(Parts { store, ..parts }, plan, config)?)
+}
+
+type Found = (Option<Arc<Finder>>, Box<dyn Engine>);
+
+fn finder(
     prepared: &Prepared,
     codec: &dyn Codec,
     engine: Box<dyn Engine>,
     tell: Tell<'_>,
-) -> Result<Addressed, SetupError> {
+) -> Result<Found, SetupError> {
     let card = &prepared.card;
+    if let Some(trained) = trained_address(card) {
+        return Ok((Some(Arc::new(Finder::Trained(trained))), engine));
+    }
     let heads = probes::address_heads(&card.retrieval_heads);
     if heads.is_empty() {
         return Ok((None, engine));
@@ -336,7 +388,7 @@ fn addresser(
     };
     let geometry = card.geometry(BLOCK_TOKENS);
     let addresser = Addresser::new(geometry, card.heads, &card.query_layers, &heads, &background)?;
-    Ok((Some(Arc::new(addresser)), engine))
+    Ok((Some(Arc::new(Finder::Heads(addresser))), engine))
 }
 
 /// Opens a store for reading, without engine or library.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use lcedge_memory::KvDtype;
-use lcedge_models::WeightKind;
+use lcedge_models::{Card, MemoryChoice, WeightKind};
 
-use crate::config::{MemoryMode, RecallMode};
+use crate::beacons::Ratio;
+use crate::config::{Control, MemoryMode, RecallMode};
 use crate::limits::{
-    ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BLOCK_TOKENS, CHUNK_TOKENS_DEFAULT,
-    CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX, STALE_BLOCKS_DEFAULT,
-    WINDOW_TOKENS_DEFAULT,
+    ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BEACON_TOKENS_DEFAULT, BLOCK_TOKENS,
+    CHUNK_TOKENS_DEFAULT, CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX,
+    STALE_BLOCKS_DEFAULT, WINDOW_TOKENS_DEFAULT,
 };
 use crate::plan::Request;
 
@@ -21,8 +22,21 @@ use crate::plan::Request;
 pub struct SetupOptions {
     /// Name, folder or file of the model.
     pub model: String,
+    /// Which trained memory is woven into the model.
+    pub trained_memory: MemoryChoice,
     /// Folder of the store; `None` keeps nothing on disk.
     pub store: Option<PathBuf>,
+    /// Slots that the engine has at least, for later sessions over it with a larger window.
+    pub capacity_tokens: Option<usize>,
+    /// Slots of the condensed tier; `None` takes the default.
+    pub condensed_tokens: Option<usize>,
+    /// How finely beacons condense; `None` takes the default.
+    pub ratio: Option<Ratio>,
+    /// Breaks a tier on purpose, to show that it does something.
+    #[doc(hidden)]
+    pub control: Control,
+    /// Only asks: opens the store as a reader, also while a writer is at work on it.
+    pub read_only: bool,
     /// `auto`, `cpu`, `cuda` or `tensorrt`.
     pub device: String,
     /// How weights are stored; `None` chooses by RAM.
@@ -66,7 +80,13 @@ impl Default for SetupOptions {
     fn default() -> Self {
         Self {
             model: lcedge_models::zoo::DEFAULT.to_owned(),
+            trained_memory: MemoryChoice::Zoo,
             store: None,
+            capacity_tokens: None,
+            condensed_tokens: None,
+            ratio: None,
+            control: Control::None,
+            read_only: false,
             device: "auto".to_owned(),
             weights: None,
             threads: None,
@@ -90,16 +110,20 @@ impl Default for SetupOptions {
 }
 
 impl SetupOptions {
-    /// The sizes asked for, or those that a model of `context` positions has by default.
+    /// The sizes asked for, or those that a model has by default.
     #[must_use]
-    pub fn request(&self, context: usize, sink_tokens: usize, threads: usize) -> Request {
+    pub fn request(&self, card: &Card, sink_tokens: usize, threads: usize) -> Request {
+        let context = card.context;
         let question = QUESTION_TOKENS_MAX.min(context / 8).max(1);
         let answer = ANSWER_TOKENS_MAX.min(context / 8).max(1);
         let rest = sink_tokens + BLOCK_TOKENS + question + answer;
         let window = self.window.unwrap_or(WINDOW_TOKENS_DEFAULT.min(context * 5 / 8));
         let stale = self.stale_blocks.min(window / (4 * BLOCK_TOKENS));
-        let condenses = self.memory.condenses();
-        let condensed = if condenses { CONDENSED_TOKENS_DEFAULT.min(window / 8) } else { 0 };
+        let beacons = card.memory.as_ref().is_some_and(|m| !m.beacons.is_empty());
+        let slots = if beacons { BEACON_TOKENS_DEFAULT } else { CONDENSED_TOKENS_DEFAULT };
+        let condenses = self.memory.condenses(beacons);
+        let slots = self.condensed_tokens.unwrap_or(slots.min(window / 8));
+        let condensed = if condenses { slots } else { 0 };
         Request {
             window_tokens: window,
             chunk_tokens: self.chunk.unwrap_or(CHUNK_TOKENS_DEFAULT.min(context / 4)).max(1),

@@ -88,6 +88,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_MODEL", value_name = "NAME|DIR|FILE",
         default_value = lcedge::models::zoo::DEFAULT, help_heading = MODEL)]
     pub(crate) model: String,
+    /// The trained memory that is woven into the model: auto (the one that comes with it), off (the
+    /// stock model), or a folder
+    #[arg(long, global = true, env = "LCEDGE_TRAINED_MEMORY", value_name = "auto|off|DIR",
+        default_value = "auto", help_heading = MODEL)]
+    pub(crate) trained_memory: String,
     /// Folder of the memory [default: per-user; for stream a temporary one]
     #[arg(long, global = true, env = "LCEDGE_STORE", value_name = "DIR", help_heading = MODEL)]
     pub(crate) store: Option<PathBuf>,

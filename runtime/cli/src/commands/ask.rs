@@ -28,6 +28,8 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
         return Err(SetupError::NoStore { path: store }.into());
     }
     context.options.store = Some(store);
+    // A writer may be at work on the memory meanwhile.
+    context.options.read_only = true;
     let Ready { mut session, .. } = context.open()?;
     if let Some(name) = &args.source {
         let Some(reader) = session.reader() else {

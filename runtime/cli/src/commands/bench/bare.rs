@@ -7,9 +7,10 @@
 use std::time::{Duration, Instant};
 
 use lcedge::Plan;
+use lcedge::limits::RATIO_DEFAULT;
 use lcedge::setup::{Ready, SetupError, SetupOptions, library};
 use lcedge::targets::ort::{EngineOptions, OrtEngine, Packing, Runtime};
-use lcedge::targets::{Engine, StepInput, StepOutput};
+use lcedge::targets::{BeaconRow, Engine, StepInput, StepOutput};
 
 use crate::failure::Failure;
 
@@ -22,6 +23,8 @@ pub(crate) struct Bare {
     tokens: Vec<u32>,
     rows: Vec<u32>,
     queries: bool,
+    memory: bool,
+    beacons: Vec<BeaconRow>,
 }
 
 impl Bare {
@@ -42,14 +45,24 @@ impl Bare {
             .map_err(SetupError::from)?;
         let n = u32::try_from(plan.chunk_tokens).unwrap_or(u32::MAX);
         let surprise = options.surprise;
+        let trained = engine.card().memory.clone();
+        let ratios = trained.as_ref().map_or(Vec::new(), |m| m.beacons.clone());
+        let memory = trained.is_some_and(|m| m.address.is_some());
         Ok(Self {
             engine,
             out: StepOutput::default(),
             window: plan.window_tokens,
             tokens: (0..n).map(|i| i.wrapping_mul(7919) % vocab).collect(),
             rows: if surprise { (0..n).collect() } else { Vec::new() },
-            queries: plan.stale_blocks > 0,
+            queries: plan.stale_blocks > 0 && !memory,
+            memory,
+            beacons: if plan.condensed_tokens > 0 { beacons(&ratios, n) } else { Vec::new() },
         })
+    }
+
+    /// Tokens of one chunk.
+    pub(crate) fn chunk_tokens(&self) -> usize {
+        self.tokens.len()
     }
 
     /// The time of `chunks` chunks.
@@ -69,9 +82,19 @@ impl Bare {
                 score_rows: &self.rows,
                 score_targets: &self.tokens[..self.rows.len()],
                 queries: self.queries,
+                memory: self.memory,
+                beacons: &self.beacons,
             };
             self.engine.step(&input, &mut self.out).map_err(|e| failed(&e))?;
         }
         Ok(start.elapsed())
     }
+}
+
+/// The beacons of a chunk of `n` tokens at the default ratio.
+fn beacons(ratios: &[u16], n: u32) -> Vec<BeaconRow> {
+    let ratio = RATIO_DEFAULT.min(u8::try_from(ratios.len().saturating_sub(1)).unwrap_or(0));
+    let Some(&every) = ratios.get(usize::from(ratio)) else { return Vec::new() };
+    let every = u32::from(every).max(1);
+    (1..=n / every).map(|i| BeaconRow { last: i * every - 1, ratio }).collect()
 }

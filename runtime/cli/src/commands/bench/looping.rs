@@ -9,7 +9,6 @@ use lcedge_eval::log::{LogKind, LogOptions, generate};
 use serde_json::json;
 
 use super::bare::Bare;
-use super::times::Times;
 use crate::args::LoopArgs;
 use crate::commands::reading::{per_second, round};
 use crate::commands::workspace::Workspace;
@@ -17,13 +16,17 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 /// Text that never ends: the input again and again.
-struct Text {
+pub(super) struct Text {
     bytes: Vec<u8>,
     at: usize,
 }
 
 impl Text {
-    fn next(&mut self) -> &[u8] {
+    pub(super) const fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> &[u8] {
         if self.at >= self.bytes.len() {
             self.at = 0;
         }
@@ -43,7 +46,7 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
     if bytes.is_empty() {
         return Err(Failure::bad_argument("--input: the file is empty"));
     }
-    let mut text = Text { bytes, at: 0 };
+    let mut text = Text::new(bytes);
     let workspace = Workspace::temporary(&context.stop)?;
     context.options.store = Some(workspace.path().to_owned());
     let ready = context.open()?;
@@ -54,14 +57,14 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
     let plan = *session.plan();
     absorb(&mut session, &mut text, plan.window_tokens / plan.chunk_tokens + 2)?;
     bare.round(1)?;
-    let tokens = (plan.chunk_tokens * chunks) as u64;
+    let tokens = (bare.chunk_tokens() * chunks) as u64;
     let (mut full, mut alone) = (Vec::new(), Vec::new());
     for i in 0..rounds {
         if context.stop.requested() {
             return Err(crate::context::stopped(context.stop.exit_code().unwrap_or(130)));
         }
         let (f, b) = pair(i, || absorb(&mut session, &mut text, chunks), || bare.round(chunks))?;
-        let (fast, plain) = (per_second(tokens, f), per_second(tokens, b));
+        let (fast, plain) = (f, per_second(tokens, b));
         let out = &context.out;
         out.event(&json!({
             "event": "row", "round": i, "tokens_per_second": round(fast),
@@ -71,17 +74,15 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
             "round {i}: full {fast:.1} tokens/s, engine alone {plain:.1}, ratio {:.3}",
             fast / plain
         ))?;
-        full.push(f);
-        alone.push(b);
+        full.push(fast);
+        alone.push(plain);
     }
     session.finish_source().map_err(Failure::from)?;
     let spill_wait_ms = session.spill_wait().as_millis() as u64;
     session.close().map_err(Failure::from)?;
-    let ratios: Vec<f64> =
-        full.iter().zip(&alone).map(|(f, b)| b.as_secs_f64() / f.as_secs_f64()).collect();
+    let ratios: Vec<f64> = full.iter().zip(&alone).map(|(f, b)| f / b).collect();
     let spread = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).unwrap_or(0.0);
-    let rate = |t: Vec<Duration>| tokens as f64 / (Times::new(t).median() / 1000.0);
-    let (fast, plain) = (rate(full), rate(alone));
+    let (fast, plain) = (median(full), median(alone));
     let thousandth = |x: f64| (x * 1000.0).round() / 1000.0;
     context.out.line(format!(
         "full streaming loop {fast:.1} tokens/s, engine alone {plain:.1} (medians of {rounds} \
@@ -102,12 +103,18 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
     Ok(0)
 }
 
+/// The middle one of some rates.
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+}
+
 /// Both, the one that goes first changing from round to round.
 fn pair(
     i: usize,
-    mut full: impl FnMut() -> Result<Duration, Failure>,
+    mut full: impl FnMut() -> Result<f64, Failure>,
     mut bare: impl FnMut() -> Result<Duration, Failure>,
-) -> Result<(Duration, Duration), Failure> {
+) -> Result<(f64, Duration), Failure> {
     if i.is_multiple_of(2) {
         let f = full()?;
         return Ok((f, bare()?));
@@ -116,9 +123,11 @@ fn pair(
     Ok((full()?, b))
 }
 
-/// The time of `chunks` chunks through everything: tokenizer, model, store, recall. What is handed
+/// Tokens a second of `chunks` chunks (whole blocks, so not all equally long) through everything:
+/// tokenizer, model, store, recall. What is handed
 /// to the writer is waited for, so that none of its work falls into the other loop's time.
-fn absorb(session: &mut Session, text: &mut Text, chunks: usize) -> Result<Duration, Failure> {
+fn absorb(session: &mut Session, text: &mut Text, chunks: usize) -> Result<f64, Failure> {
+    let before = session.counters().tokens_read_by_model;
     let start = Instant::now();
     let mut done = 0;
     while done < chunks {
@@ -129,5 +138,6 @@ fn absorb(session: &mut Session, text: &mut Text, chunks: usize) -> Result<Durat
         done += n;
     }
     session.flush()?;
-    Ok(start.elapsed())
+    let time = start.elapsed();
+    Ok(per_second(session.counters().tokens_read_by_model - before, time))
 }

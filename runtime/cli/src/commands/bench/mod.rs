@@ -1,6 +1,7 @@
 //! `bench`: rows as they come, then one object with the figures.
 
 mod bare;
+mod growth;
 mod looping;
 mod open;
 mod recall;
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 pub(crate) fn run(context: &mut Context, command: &BenchCommand) -> Result<u8, Failure> {
     match command {
         BenchCommand::Loop(args) => looping::run(context, args),
+        BenchCommand::Growth(args) => growth::run(context, args),
         BenchCommand::Recall(args) => recall::run(context, args),
         BenchCommand::Open(args) => open::run(context, args),
         BenchCommand::Spill(args) => spill::run(context, args),

@@ -18,11 +18,6 @@ impl Times {
         self.0.get(rank - 1).map_or(0.0, |ms| (ms * 1000.0).round() / 1000.0)
     }
 
-    /// The middle one.
-    pub(crate) fn median(&self) -> f64 {
-        self.percentile(50)
-    }
-
     /// `p50 1.2 ms, p99 3.4 ms, max 5.6 ms`.
     pub(crate) fn text(&self) -> String {
         let p = |percent| self.percentile(percent);
