@@ -1,6 +1,9 @@
 //! Which instructions are used: the loops of [`super::decode`] and [`super::encode`], compiled once
 //! for every set of instructions that is worth it, and chosen when the program runs.
-#![expect(unsafe_code, reason = "calls of functions for instructions that were looked for first")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls of functions for instructions that were looked for first")
+)]
 
 use lcedge_memory::KvDtype;
 
