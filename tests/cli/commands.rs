@@ -52,7 +52,6 @@ fn commands_of_later_versions_say_so() {
         "memory import x",
         "memory compact",
         "model pull x",
-        "eval ruler",
         "ask Who? --session s",
     ];
     for words in later {

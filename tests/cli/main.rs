@@ -5,6 +5,7 @@
 mod commands;
 mod config;
 mod continuing;
+mod evals;
 mod input;
 mod output;
 mod stopping;

@@ -3,13 +3,16 @@
 //! A flag with an environment variable can also be set in `lcedge.toml`, under its long name.
 
 mod common;
+mod eval;
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use common::{Color, Common, OnOff};
+pub(crate) use eval::{
+    BeamArgs, EvalCommand, Family, NeedlesArgs, PerplexityArgs, SetArgs, TiersArgs,
+};
 
 const ABOUT: &str = "Gives a small language model a memory that does not run out";
 
@@ -289,67 +292,4 @@ pub(crate) struct BlocksArgs {
     /// As small as it can be: shows that it works, measures nothing
     #[arg(long)]
     pub(crate) smoke: bool,
-}
-
-/// `eval`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EvalCommand {
-    /// Hide facts in a log, stream it, ask for them and for facts that are not there
-    Needles(NeedlesArgs),
-    /// How well the model predicts a text
-    Perplexity {
-        /// The text
-        #[arg(long, short, value_name = "FILE")]
-        input: PathBuf,
-    },
-    /// Whether odd lines surprise more than ordinary ones
-    Surprise {
-        /// The log
-        #[arg(long, short, value_name = "FILE")]
-        input: PathBuf,
-        /// Which lines are odd: their numbers, one a line; or, with as many lines as the log, 0
-        /// or 1 for each
-        #[arg(long, value_name = "FILE")]
-        labels: PathBuf,
-    },
-}
-
-/// Which templates facts are made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Family {
-    /// For reporting
-    Evaluation,
-    /// For choosing thresholds
-    Calibration,
-}
-
-/// `eval needles`.
-#[derive(Debug, Args)]
-pub(crate) struct NeedlesArgs {
-    /// The text to hide facts in; a generated log when none is given
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) input: Option<PathBuf>,
-    /// Size of the generated log
-    #[arg(long, value_name = "SIZE", default_value = "250kB", value_parser = crate::size::parse)]
-    pub(crate) bytes: u64,
-    /// Facts to hide
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    pub(crate) facts: usize,
-    /// Questions about facts that are not there
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    pub(crate) absent: usize,
-    /// Look-alikes to hide; as many as facts when not given
-    #[arg(long, value_name = "N")]
-    pub(crate) distractors: Option<usize>,
-    /// Start of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Which templates
-    #[arg(long, value_enum, default_value_t = Family::Evaluation)]
-    pub(crate) family: Family,
-    /// Leave out the comparison with the exact passage in the window
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false",
-        default_missing_value = "true", value_parser = BoolishValueParser::new(),
-        action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
-    pub(crate) no_bounds: bool,
 }

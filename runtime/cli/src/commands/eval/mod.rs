@@ -1,14 +1,20 @@
 //! `eval`: rows as they come, then one object with the figures.
 
+mod beam;
 mod needles;
+mod next;
 mod perplexity;
 mod report;
+mod rig;
+mod sets;
 mod surprise;
+mod tiers;
 
 use std::path::Path;
 
 use lcedge::session::Session;
 use lcedge::setup::Ready;
+use lcedge_eval::sets::Set;
 
 use super::workspace::Workspace;
 use crate::args::EvalCommand;
@@ -18,7 +24,15 @@ use crate::failure::Failure;
 pub(crate) fn run(context: &mut Context, command: &EvalCommand) -> Result<u8, Failure> {
     match command {
         EvalCommand::Needles(args) => needles::run(context, args),
-        EvalCommand::Perplexity { input } => perplexity::run(context, input),
+        EvalCommand::Perplexity(args) => perplexity::run(context, args),
+        EvalCommand::Tiers(args) => tiers::run(context, args),
+        EvalCommand::Beam(args) => beam::run(context, args),
+        EvalCommand::Ruler(args) => sets::run(context, Set::Ruler, args),
+        EvalCommand::Babilong(args) => sets::run(context, Set::Babilong, args),
+        EvalCommand::Passkey(args) => sets::run(context, Set::Passkey, args),
+        EvalCommand::Longeval(args) => sets::run(context, Set::Longeval, args),
+        EvalCommand::Kv(args) => sets::run(context, Set::Kv, args),
+        EvalCommand::Locomo(args) => sets::run(context, Set::Locomo, args),
         EvalCommand::Surprise { input, labels } => surprise::run(context, input, labels),
     }
 }
@@ -56,6 +70,15 @@ fn check_stop(context: &Context) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::file(path, &e))
+}
+
+/// The same of a text, which must not be empty.
+fn read_text(path: &Path) -> Result<Vec<u8>, Failure> {
+    let text = read(path)?;
+    if text.is_empty() {
+        return Err(Failure::bad_argument(format!("{}: the file is empty", path.display())));
+    }
+    Ok(text)
 }
 
 /// The last part of a path, as sources are named.

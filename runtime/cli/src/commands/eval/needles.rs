@@ -66,6 +66,7 @@ pub(crate) fn run(context: &mut Context, args: &NeedlesArgs) -> Result<u8, Failu
         bytes: haystack.text.len(),
         read_time,
         model: &ready.report.model,
+        memory: context.options.memory.name(),
         recall: context.options.recall.name(),
     };
     report.print(&context.out)?;

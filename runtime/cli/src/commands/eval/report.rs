@@ -42,6 +42,7 @@ pub(crate) struct Report<'a> {
     pub(crate) bytes: usize,
     pub(crate) read_time: Duration,
     pub(crate) model: &'a str,
+    pub(crate) memory: &'static str,
     pub(crate) recall: &'static str,
 }
 
@@ -137,12 +138,13 @@ impl Report<'_> {
         let rate = per_second(self.tokens, self.read_time);
         out.line("")?;
         out.line(format!(
-            "{} tokens read at {rate:.0} tokens/s; {} questions, {:.0} ms each; {}, recall of {}, \
-             family {}, seed {}",
+            "{} tokens read at {rate:.0} tokens/s; {} questions, {:.0} ms each; {}, memory {}, \
+             recall of {}, family {}, seed {}",
             size::count(self.tokens),
             self.rows.len(),
             self.mean_ms(),
             self.model,
+            self.memory,
             self.recall,
             self.family,
             self.seed,
@@ -160,7 +162,7 @@ impl Report<'_> {
             "event": "eval", "name": "needles", "n": self.rows.len(),
             "facts": self.facts().count(), "absent": self.rows.len() - self.facts().count(),
             "tokens": self.tokens, "bytes": self.bytes, "family": self.family, "seed": self.seed,
-            "model": self.model, "recall": self.recall, "ms_per_question": round(self.mean_ms()),
+            "model": self.model, "memory": self.memory, "recall": self.recall, "ms_per_question": round(self.mean_ms()),
             "tokens_per_second": round(per_second(self.tokens, self.read_time)),
         });
         let point = |p: &CurvePoint| {
