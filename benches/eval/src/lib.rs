@@ -3,8 +3,8 @@
 //! Nothing here runs a model. [`log`] makes a log of any size, [`needles`] hides facts in a text
 //! and asks about them (and about things that are not there), [`score`] turns answers into rates
 //! with intervals, [`samples`] makes the logs in the `examples` folder, [`sets`] reads public test
-//! sets in their published forms, [`places`] and [`tiers`] compare memories by how well what follows
-//! a history is predicted.
+//! sets in their published forms, [`places`] and [`tiers`] compare memories by how well what
+//! follows a history is predicted.
 #![forbid(unsafe_code)]
 
 pub mod log;

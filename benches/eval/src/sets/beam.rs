@@ -110,9 +110,11 @@ mod tests {
         {"id": 1, "role": "assistant", "time": null, "text": "A fine name.\n"},
         {"id": 2, "role": "user", "text": "Ada is 7."}],
         "questions": [
-        {"ability": "information_extraction", "question": "How old?", "answer": "7 years.", "source_ids": [0, 2]},
+        {"ability": "information_extraction", "question": "How old?", "answer": "7 years.",
+         "source_ids": [0, 2]},
         {"ability": "abstention", "question": "Who?", "answer": "Not said.", "source_ids": []},
-        {"ability": "contradiction", "question": "Is it?", "answer": "a b c d e f", "source_ids": {"a": [1], "b": ["1"]}}]}"#;
+        {"ability": "contradiction", "question": "Is it?", "answer": "a b c d e f",
+         "source_ids": {"a": [1], "b": ["1"]}}]}"#;
 
     #[test]
     fn turns_follow_one_another_and_evidence_names_them() {

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn the_other_form_is_read_too() {
-        let row = br#"{"context": "{\"a\": \"x-1\", \"b\": \"x-2\"}", "input": "Key: b ", "answer": "x-2"}"#;
+        let row = br#"{"context": "{\"a\": \"x-1\", \"b\": \"x-2\"}",
+            "input": "Key: b ", "answer": "x-2"}"#;
         let made = sample(row, &Label::of_task("kv")).unwrap();
         assert_eq!(made.questions[0].text, "Key: b");
         assert_eq!(made.questions[0].evidence.len(), 1);

@@ -112,11 +112,15 @@ mod tests {
         "session_10": [{"speaker": "Ben", "dia_id": "D10:1", "text": "It rained."}],
         "session_2_date_time": "1 May, 2023",
         "session_2": [{"speaker": "Ann", "dia_id": "D2:1", "text": "I bought a kite. "},
-                      {"speaker": "Ben", "dia_id": "D2:2", "text": "Look", "blip_caption": "a red kite"}]},
-        "qa": [{"question": "What did Ann buy?", "answer": "a kite", "evidence": ["D2:1"], "category": 4},
-               {"question": "When?", "answer": 2023, "evidence": ["D2:1; D10:1", "D7:7"], "category": 2},
+                      {"speaker": "Ben", "dia_id": "D2:2", "text": "Look",
+                       "blip_caption": "a red kite"}]},
+        "qa": [{"question": "What did Ann buy?", "answer": "a kite", "evidence": ["D2:1"],
+                "category": 4},
+               {"question": "When?", "answer": 2023, "evidence": ["D2:1; D10:1", "D7:7"],
+                "category": 2},
                {"question": "Both?", "answer": "a, b", "evidence": [], "category": 1},
-               {"question": "Why a boat?", "adversarial_answer": "x", "evidence": ["D2:2"], "category": 5}]}"#;
+               {"question": "Why a boat?", "adversarial_answer": "x", "evidence": ["D2:2"],
+                "category": 5}]}"#;
 
     #[test]
     fn sessions_come_in_order_and_turns_with_their_date() {

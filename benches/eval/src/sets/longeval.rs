@@ -41,11 +41,12 @@ mod tests {
 
     #[test]
     fn the_question_is_what_follows_the_record() {
-        let row = br#"{"prompt": "Lines:\nline a-b: <7>\nline c-d: <9>\n\nNow the record is over. What is in c-d? ",
+        let row = br#"{"prompt":
+            "Lines:\nline a-b: <7>\nline c-d: <9>\n\nNow the record is over. What?",
             "expected_number": 9, "correct_line": "line c-d: <9>\n", "num_lines": 2}"#;
         let made = sample(row, &Label::default()).unwrap();
         let asked = &made.questions[0];
-        assert_eq!(asked.text, "What is in c-d?");
+        assert_eq!(asked.text, "What?");
         assert_eq!(asked.label.to_string(), "lines at 2");
         assert_eq!(&made.text[asked.evidence[0].clone()], "line c-d: <9>");
         assert!(!made.text.contains("over"));

@@ -53,7 +53,8 @@ mod tests {
     fn the_line_with_the_key_is_the_evidence() {
         for answer in ["\"4711\"", "4711", "[\"4711\"]"] {
             let row = format!(
-                r#"{{"context": "one\nThe key is 4711.\ntwo", "input": "Key?", "answer": {answer}}}"#
+                r#"{{"context": "one\nThe key is 4711.\ntwo", "input": "Key?",
+                     "answer": {answer}}}"#
             );
             let made = sample(row.as_bytes(), &Label::default()).unwrap();
             assert_eq!(made.questions[0].evidence.first(), Some(&(4..20)));

@@ -162,7 +162,8 @@ impl Report<'_> {
             "event": "eval", "name": "needles", "n": self.rows.len(),
             "facts": self.facts().count(), "absent": self.rows.len() - self.facts().count(),
             "tokens": self.tokens, "bytes": self.bytes, "family": self.family, "seed": self.seed,
-            "model": self.model, "memory": self.memory, "recall": self.recall, "ms_per_question": round(self.mean_ms()),
+            "model": self.model, "memory": self.memory,
+            "recall": self.recall, "ms_per_question": round(self.mean_ms()),
             "tokens_per_second": round(per_second(self.tokens, self.read_time)),
         });
         let point = |p: &CurvePoint| {
