@@ -38,7 +38,7 @@ pub(super) fn sample(object: &[u8], label: &Label) -> Result<Sample, String> {
     let asked = Asked {
         label,
         text: question,
-        scoring: Scoring::Contains(value),
+        scoring: Scoring::Any(vec![value]),
         evidence: evidence.into_iter().collect(),
     };
     Ok(Sample { text, turns: Vec::new(), questions: vec![asked] })

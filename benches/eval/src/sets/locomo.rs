@@ -96,9 +96,9 @@ fn asked(q: Question, places: &HashMap<String, Range<usize>>) -> Result<Asked, S
         // The question of a trick: nothing of the sort was said.
         (5, _) => Scoring::Absent,
         (_, None) => return Err(format!("the question {:?} has no `answer`", q.question)),
-        (1, Some(a)) => Scoring::F1(a.split(',').map(|part| part.trim().to_owned()).collect()),
-        (3, Some(a)) => Scoring::F1(vec![a.split(';').next().unwrap_or_default().to_owned()]),
-        (_, Some(a)) => Scoring::F1(vec![a]),
+        (1, Some(a)) => Scoring::F1Parts(a.split(',').map(|part| part.trim().to_owned()).collect()),
+        (3, Some(a)) => Scoring::F1(a.split(';').next().unwrap_or_default().trim().to_owned()),
+        (_, Some(a)) => Scoring::F1(a),
     };
     Ok(Asked { label: Label::of_task(name), text: q.question, scoring, evidence })
 }
@@ -137,8 +137,8 @@ mod tests {
         let [buy, when, both, boat] = &made.questions[..] else { panic!() };
         assert_eq!(buy.evidence, [made.turns[0].clone()]);
         assert_eq!(when.evidence, [made.turns[0].clone(), made.turns[2].clone()]);
-        assert_eq!(when.scoring, Scoring::F1(vec!["2023".to_owned()]));
-        assert_eq!(both.scoring, Scoring::F1(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(when.scoring, Scoring::F1("2023".to_owned()));
+        assert_eq!(both.scoring, Scoring::F1Parts(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!((&boat.scoring, boat.label.task.as_str()), (&Scoring::Absent, "adversarial"));
     }
 

@@ -8,14 +8,13 @@ use crate::score::answers;
 pub enum Scoring {
     /// The share of these values that the answer contains, in any case of letters (RULER).
     Share(Vec<String>),
-    /// Whether it contains one of them, in any case of letters (questions of RULER).
+    /// Whether it contains one of them, in any case of letters (questions of RULER, and the values
+    /// of Lost in the Middle).
     Any(Vec<String>),
     /// Whether its first run of digits is this (InfiniteBench's pass key).
     FirstNumber(String),
     /// Whether its last run of digits is this number (LongEval's lines).
     LastNumber(String),
-    /// Whether it contains this without regard to case, signs and articles (Lost in the Middle).
-    Contains(String),
     /// Whether its first sentence names this label and no other of the task's, those of the
     /// question left out (BABILong).
     Label {
@@ -26,8 +25,11 @@ pub enum Scoring {
         /// The question.
         question: String,
     },
-    /// Overlap of words; of an answer with several parts, the mean over the parts (LoCoMo).
-    F1(Vec<String>),
+    /// Overlap of words (LoCoMo).
+    F1(String),
+    /// The mean over these parts, each compared with the part of the answer, between commas, that
+    /// fits it best (LoCoMo's questions that join several turns).
+    F1Parts(Vec<String>),
     /// Whether it contains this value as whole words.
     Value(String),
     /// The text does not say it: right when nothing is given out.
@@ -57,11 +59,11 @@ impl Scoring {
                 let last = numbers(said).last().map(|n| n.trim_start_matches('0'));
                 yes(last == Some(number.trim_start_matches('0')))
             }
-            Self::Contains(value) => yes(plain(said).contains(&plain(value))),
             Self::Label { target, labels, question } => {
                 yes(only_label(target, said, question, labels))
             }
-            Self::F1(parts) => Some(f1_of_parts(said, parts)),
+            Self::F1(expected) => Some(f1(said, expected)),
+            Self::F1Parts(parts) => Some(f1_of_parts(said, parts)),
             Self::Value(value) => yes(answers(said, value)),
             Self::Absent => yes(!found),
             Self::Unscored => None,
@@ -72,11 +74,9 @@ impl Scoring {
     #[must_use]
     pub fn expected(&self) -> String {
         match self {
-            Self::Share(values) | Self::F1(values) => values.join(", "),
+            Self::Share(values) | Self::F1Parts(values) => values.join(", "),
             Self::Any(values) => values.join(" or "),
-            Self::FirstNumber(x) | Self::LastNumber(x) | Self::Contains(x) | Self::Value(x) => {
-                x.clone()
-            }
+            Self::FirstNumber(x) | Self::LastNumber(x) | Self::Value(x) | Self::F1(x) => x.clone(),
             Self::Label { target, .. } => target.clone(),
             Self::Absent => "(absent)".to_owned(),
             Self::Unscored => "(not scored)".to_owned(),
@@ -89,11 +89,7 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty())
 }
 
-/// Lower case without signs, articles and more than one space.
-fn plain(text: &str) -> String {
-    words(text, &["a", "an", "the"]).join(" ")
-}
-
+/// Words in lower case, without signs.
 fn words(text: &str, left_out: &[&str]) -> Vec<String> {
     let signs = |c: &char| !c.is_ascii_punctuation();
     let text: String = text.chars().filter(signs).flat_map(char::to_lowercase).collect();
@@ -118,11 +114,7 @@ pub fn f1(said: &str, expected: &str) -> f64 {
     if shared == 0 { 0.0 } else { 2.0 * f64::from(shared) / total as f64 }
 }
 
-/// One part is compared with the whole answer; several parts each with the part that fits best.
 fn f1_of_parts(said: &str, parts: &[String]) -> f64 {
-    if let [whole] = parts {
-        return f1(said, whole);
-    }
     let best = |part: &String| said.split(',').map(|piece| f1(piece, part)).fold(0.0, f64::max);
     parts.iter().map(best).sum::<f64>() / parts.len().max(1) as f64
 }
@@ -158,14 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn containing_leaves_out_signs_and_articles() {
-        let id = Scoring::Contains("2a8d-601d".to_owned());
-        assert_eq!(id.score("The value is \"2A8D-601D\".", true), Some(1.0));
-        assert_eq!(id.score("2a8d", true), Some(0.0));
-        assert_eq!(
-            Scoring::Contains("the red door".to_owned()).score("A Red, door", true),
-            Some(1.0)
-        );
+    fn a_value_is_wanted_as_whole_words() {
         let value = Scoring::Value("95%".to_owned());
         assert_eq!(value.score("It rose to 95% in May.", true), Some(1.0));
         assert_eq!(Scoring::Value("25 problems".to_owned()).score("125 problems", true), Some(0.0));
@@ -184,7 +169,8 @@ mod tests {
         assert_eq!(f1("7 May 2023", "7 May 2023"), 1.0);
         assert_eq!(f1("no idea", "7 May 2023"), 0.0);
         assert_eq!(f1("", ""), 0.0);
-        let parts = Scoring::F1(strings(&["pottery", "camping trips"]));
+        assert_eq!(Scoring::F1("a cat".to_owned()).score("cats, cat", true), Some(2.0 / 3.0));
+        let parts = Scoring::F1Parts(strings(&["pottery", "camping trips"]));
         assert_eq!(parts.score("camping, pottery", true), Some((1.0 + 2.0 / 3.0) / 2.0));
     }
 }
