@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from . import evaluate, export, replay, tokens, train, weights
-from .data import corpus, facts
+from .data import corpus, facts, mined
 from .model import Decoder
 from .net import Net
 
@@ -27,6 +30,14 @@ def decoder_of(model: Path) -> Decoder:
     return Decoder(weights.load(model), device, dtype)
 
 
+def command_synonyms(a) -> None:
+    """Writes the synonyms of common words, from WordNet's files, beside the packed texts."""
+    prose = "".join(corpus.read(a.text, n, bytes_max=9_000_000) for n in ("books", "wikipedia"))
+    counts = Counter(re.findall(r"[a-z]{3,12}", prose))
+    same = mined.synonyms(a.wordnet, {w for w, n in counts.items() if n >= 25})
+    (a.text / "synonyms.json").write_text(json.dumps(same))
+
+
 def command_pack(a) -> None:
     """Cuts and packs the corpus."""
     corpus.pack(a.corpus, a.text)
@@ -37,6 +48,10 @@ def command_replay(a) -> None:
     decoder, tokenizer = decoder_of(a.model), tokens.load(a.tokenizer or a.model)
     texts = {n: corpus.read(a.text, n, bytes_max=2_000_000) for n in corpus.names()}
     rows, pairs = replay.build(decoder, tokenizer, texts, a.count, a.seed)
+    if a.invent:
+        newline = tokenizer.encode("\n", add_special_tokens=False).ids
+        turns = replay.invent(decoder, tokenizer, a.invent, a.seed)
+        rows = np.concatenate([rows, replay.pack(turns, newline)])
     replay.save(a.replay, rows, pairs)
     print(f"{len(rows)} rows of replay, {len(pairs)} short pairs")
 
@@ -55,6 +70,8 @@ def command_train(a) -> None:
     trainer = train.Trainer(decoder, recipe, compiled=decoder.device == "cuda")
     if a.checkpoint.exists():
         trainer.resume(a.checkpoint)
+    elif a.start:
+        trainer.start_from(a.start)
     stream = train.prepare(
         a.text, recipe, a.tokenizer or a.model, a.replay, a.seed + trainer.step, a.bytes_max
     )
@@ -113,8 +130,10 @@ def parser() -> argparse.ArgumentParser:
         return p
 
     command("pack", command_pack, "corpus", "text")
+    command("synonyms", command_synonyms, "wordnet", "text")
     p = command("replay", command_replay, "model", "tokenizer", "text", "replay")
     p.add_argument("--count", type=int, default=6144)
+    p.add_argument("--invent", type=int, default=6144, help="turns that the base makes up itself")
     p.add_argument("--seed", type=int, default=1)
     p = command("train", command_train, "model", "tokenizer", "text", "replay", "checkpoint")
     p.add_argument("--piece", type=float, default=540.0, help="seconds of this piece")
@@ -122,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--bytes_max", type=int)
+    p.add_argument("--start", type=Path, help="folder of an exported memory to start from")
     for f in fields(train.Recipe):
         kind = int if f.type == "int" else float
         p.add_argument("--" + f.name, type=kind)

@@ -53,7 +53,7 @@ def write_hf(w: weights.Weights, folder: Path) -> None:
 
 @torch.no_grad()
 def tiny(out: Path) -> None:
-    """Writes the random model, its memory and `golden.safetensors` into `out`."""
+    """Writes the random model, its memory, `golden.safetensors` and `short.safetensors` into `out`."""
     torch.manual_seed(11)
     w = weights.random(TINY, 11)
     write_hf(w, out)
@@ -86,6 +86,54 @@ def tiny(out: Path) -> None:
     mask = torch.ones(1, 20, dtype=torch.bool)
     made["memory_query"] = net.address.queries(x[:, 320:340], mask)[0]
     save_file({k: v.contiguous() for k, v in made.items()}, out / "golden.safetensors")
+    ids = np.random.default_rng(3).integers(0, TINY.vocab, 256)
+    save_file(with_beacons(net, ids, every), out / "short.safetensors")
+
+
+SHORT = ((64, 8), (45, 4), (37, 16), (46, 32))
+"""Blocks of the first step, as the runtime cuts them: (tokens, ratio). The last groups are shorter."""
+SHOWN = (0, 14, 29)
+"""Layers whose beacons' keys and values are written."""
+
+
+def with_beacons(net: Net, ids: np.ndarray, shown: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """Two steps: tokens with beacons of every ratio, then tokens that see sinks and beacons alone.
+
+    `ids` [256]. Step one: rows 0..192 in the blocks of `SHORT`, and their beacons. Step two: rows
+    192..256; its window is the 4 sinks and all beacons of step one, re-laid at `window_pos`.
+    """
+    d, first = net.decoder, sum(n for n, _ in SHORT)
+    last, ratio, start = [], [], 0
+    for tokens_, r in SHORT:
+        ends = list(range(start + r - 1, start + tokens_, r))
+        if ends[-1] != start + tokens_ - 1:
+            ends.append(start + tokens_ - 1)
+        last, ratio, start = last + ends, ratio + [r] * len(ends), start + tokens_
+    n, b = len(ids), len(last)
+    lay = layout.build(
+        [Step(0, first), Step(first, n, first=first)], np.zeros(first // BLOCK, int),
+        Sizes(rows=n, beacons=b, memory=b + 4), beacons=(np.array(last), np.array(ratio)),
+    )  # fmt: skip
+    batch = batch_layouts([lay.arrays()], ids[None])
+    layers = net.lora.merged(d)
+    hidden, seen = d.run(
+        batch, layers, net.beacons.qkv.data, net.beacons.embedding.data, taps=shown
+    )
+    rows = torch.tensor([first - 1, first, n - 1])
+    made = {
+        "tokens": torch.from_numpy(ids), "blocks": torch.tensor([x for x, _ in SHORT]),
+        "last": torch.tensor(last), "ratio": torch.tensor([layout.RATIOS.index(x) for x in ratio]),
+        "pos": batch["pos"][0], "window_source": batch["source"][0], "window_pos": batch["slot_pos"][0],
+        "logit_rows": rows,
+    }  # fmt: skip
+    made = {k: v.to(torch.int32) for k, v in made.items()}
+    made["logits"] = d.logits(hidden[0, rows])
+    for i in shown:
+        ln1, qkv, *_ = layers.layer(i)
+        h = rms(seen[i][:, n:], ln1, d.config.norm_eps)
+        _, k, v = heads(h @ net.beacons.qkv[i].T, d.config)
+        made[f"key.{i}"], made[f"value.{i}"] = k[0].contiguous(), v[0].contiguous()
+    return {f"beacons.{k}": v for k, v in made.items()}
 
 
 @torch.no_grad()
@@ -117,6 +165,9 @@ def real(model: Path, memory: Path, out: Path, tokenizer: Path | None = None) ->
         "memory_key": net.address.keys(seen[layer][:, : len(context)])[0],
         "memory_query": net.address.queries(span, torch.ones(1, len(asked), dtype=torch.bool))[0],
     }
+    if (memory / export.BEACON_FILE).exists():
+        more = tokenizer_.encode(text * 8, add_special_tokens=False).ids[:256]
+        made |= with_beacons(net, np.array(more), SHOWN)
     answer = decoder.generate([ids[0].tolist()], 16, tokenizer_.token_to_id("<|im_end|>"), layers)
     print("answer:", tokenizer_.decode(answer[0]), "| address score of the blocks:",
           net.address.score(made["memory_query"][None], made["memory_key"])[0].tolist())  # fmt: skip

@@ -91,17 +91,31 @@ class Layout:
         return dict(self.__dict__)
 
 
-def beacon_rows(ratios: np.ndarray, blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """(last covered row, ratio) of each beacon of the first `blocks` blocks, in order."""
-    last, ratio = [], []
+def block_beacons(ratio: int, cut: int = 0) -> list[int]:
+    """Last covered rows, within a block, of its beacons. No group crosses `cut` (0: none)."""
+    out, start = [], 0
+    for end in (cut, BLOCK) if cut else (BLOCK,):
+        ends = list(range(start + ratio - 1, end, ratio)) if ratio else []
+        if ratio and (not ends or ends[-1] != end - 1):
+            ends.append(end - 1)  # the last group is shorter
+        out += ends
+        start = end
+    return out
+
+
+def beacon_rows(
+    ratios: np.ndarray, blocks: int, cuts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(last covered row, ratio) of each beacon of the first `blocks` blocks, in order.
+
+    `cuts` [blocks]: rows of a block after which the runtime would have cut it; a group of tokens
+    ends there. 0 = no cut.
+    """
+    last, ratio = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for block in range(blocks):
-        r = int(ratios[block])
-        if r:
-            ends = np.arange(block * BLOCK + r - 1, (block + 1) * BLOCK, r)
-            last.append(ends)
-            ratio.append(np.full(len(ends), r))
-    if not last:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        ends = block_beacons(int(ratios[block]), 0 if cuts is None else int(cuts[block]))
+        last.append(block * BLOCK + np.array(ends, np.int64))
+        ratio.append(np.full(len(ends), int(ratios[block])))
     return np.concatenate(last), np.concatenate(ratio)
 
 
@@ -125,12 +139,19 @@ def check(steps: list[Step], sizes: Sizes) -> None:
         raise LayoutError("all branches share one recent region")
 
 
-def build(steps: list[Step], ratios: np.ndarray, sizes: Sizes) -> Layout:
-    """Lays a sample. `ratios` [blocks]: ratio of each block of the context, 0 = no beacons."""
+def build(
+    steps: list[Step], ratios: np.ndarray, sizes: Sizes, cuts: np.ndarray | None = None,
+    beacons: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Layout:  # fmt: skip
+    """Lays a sample. `ratios` [blocks]: ratio of each block of the context, 0 = no beacons.
+
+    `beacons`: (last covered row, ratio) of each beacon, ascending, in place of what `ratios` and
+    `cuts` give.
+    """
     check(steps, sizes)
     n, last_first = sizes.rows, steps[-1].first
     context_end = max(s.end for s in steps if not s.branch)
-    last, ratio = beacon_rows(ratios, last_first // BLOCK)
+    last, ratio = beacons or beacon_rows(ratios, last_first // BLOCK, cuts)
     nb = len(last)
     if nb > sizes.beacons:
         raise LayoutError(f"{nb} beacons do not fit {sizes.beacons}")

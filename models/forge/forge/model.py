@@ -297,7 +297,12 @@ class Decoder:
                 cache_k[i, :, :, at : at + n] = rope(k, *rot)
                 cache_v[i, :, :, at : at + n] = v
                 keys, values = cache_k[i, :, :, : at + n], cache_v[i, :, :, : at + n]
-                o = attend(rope(q, *rot), keys, values, mask)
+                if n == 1:  # the query heads of a key head stand where queries would: no repeated keys
+                    q = rope(q, *rot).view(b, c.kv_heads, -1, c.head_dim)
+                    o = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask[:, None])
+                    o = o.reshape(b, c.heads, 1, c.head_dim)
+                else:
+                    o = attend(rope(q, *rot), keys, values, mask)
                 x = x + o.transpose(1, 2).reshape(b, n, -1) @ wo.T
                 x = feed_forward(x, ln2, gate_up, down, c.norm_eps)
             logits = self.logits(x[:, -1]).float()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,59 @@ def text_rows(texts: dict[str, str], tokenizer, count: int, r: random.Random) ->
     return np.array(out, np.int64)
 
 
+def chat_rows(texts: dict[str, str], tokenizer, count: int, r: random.Random) -> np.ndarray:
+    """Rows of chat turns made of real lines [count, ROW]: any prompt in the template serves the KL."""
+    names = [n for n in texts if not n.startswith("logs")]
+    out = []
+    for _ in range(count):
+        ids: list[int] = []
+        while len(ids) < ROW:
+            lines = [x.strip() for x in cut_lines(texts[r.choice(names)], 3000, r)]
+            lines = [re.sub(r"^(User|Assistant|<[^>]+>|\[[\d:]+\] <[^>]+>):? ", "", x) for x in lines]
+            lines = [x for x in lines if 10 < len(x) < 700]
+            if len(lines) < 2:
+                continue
+            asked = [x for x in lines if x.endswith("?")] if r.random() < 0.6 else lines
+            question = r.choice(asked or lines)
+            if r.random() < 0.3:
+                question = r.choice(chat.PASSAGE).replace("{x}", question)
+            system = DEFAULT_SYSTEM if r.random() < 0.55 else None
+            turn = chat_prompt(question, system) + r.choice(lines) + "<|im_end|>\n"
+            ids += tokenizer.encode(turn, add_special_tokens=False).ids
+        out.append(ids[:ROW])
+    return np.array(out, np.int64)
+
+
+def invent(
+    decoder: Decoder, tokenizer, count: int, seed: int, new: int = 224, size: int = 3072
+) -> list[list[int]]:
+    """Whole turns that the base makes up: it continues the head of a chat, prompt and answer."""
+    heads = [chat_prompt("\0", s).split("\0")[0] for s in (DEFAULT_SYSTEM, None)]
+    heads = [tokenizer.encode(h, add_special_tokens=False).ids for h in heads]
+    stop, start = (tokenizer.token_to_id(f"<|im_{x}|>") for x in ("end", "start"))
+    out = []
+    for at in range(0, count, size):
+        given = [heads[i % 2] for i in range(min(size, count - at))]
+        for head, ids in zip(given, decoder.generate(given, new, -1, None, 1.0, seed + at)):
+            turns = [i for i, t in enumerate(ids) if t == stop]
+            if turns and 3 < turns[0] < new - 60 and ids[turns[0] + 1 :].count(start) >= 1:
+                end = turns[1] + 1 if len(turns) > 1 else len(ids)
+                out.append(head + ids[:end])
+    return out
+
+
+def pack(turns: list[list[int]], newline: list[int]) -> np.ndarray:
+    """Turns one behind the other in rows [R, ROW]."""
+    stream = [t for turn in turns for t in turn + newline]
+    rows = len(stream) // ROW
+    return np.array(stream[: rows * ROW], np.uint16).reshape(rows, ROW)
+
+
 def replay_loss(hidden, teacher, norm, head, targets, eps: float):
-    """(cross entropy, KL(base || new)), means over all positions. Hidden states [n, D]."""
+    """(cross entropy, KL(base || new)), means over all positions. Hidden states [n, D].
+
+    Only the KL is trained: cross entropy on prompts would teach them by heart.
+    """
     new = (rms(hidden, norm, eps) @ head.T).float().log_softmax(-1)
     base = (rms(teacher, norm, eps) @ head.T).float().log_softmax(-1)
     kl = (base.exp() * (base - new)).sum(-1)
@@ -111,4 +163,4 @@ def step_loss(decoder: Decoder, layers, rows, loss=replay_loss, kl_weight: float
         hidden[:, :-1].reshape(-1, width), teacher[:, :-1].reshape(-1, width), decoder.norm,
         decoder.head, rows[:, 1:].reshape(-1), decoder.config.norm_eps,
     )  # fmt: skip
-    return ce + kl_weight * kl, ce, kl
+    return kl_weight * kl, ce.detach(), kl

@@ -6,6 +6,7 @@ replay through the plain pass (cross entropy and KL to the base), one backward f
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from . import replay
-from .data import corpus, facts
+from .data import corpus, facts, mined
 from .data.samples import Composer
 from .layout import Sizes
 from .model import Decoder, rms
@@ -36,8 +37,10 @@ class Recipe:
     address_layer: int = 18
     loss_rows: int = 640
     replay_chat: int = 10
-    replay_text: int = 6
-    kl_weight: float = 3.0
+    replay_made: int = 2
+    """Chat rows made of real lines."""
+    replay_text: int = 4
+    kl_weight: float = 5.0
     muon_lr: float = 1.2e-3
     lora_lr: float = 1.0e-3
     embedding_lr: float = 2.0e-3
@@ -79,15 +82,17 @@ class Stream(torch.utils.data.IterableDataset):
         composer = Composer(
             self.texts, self.words, tokenizer, seed, self.recipe.sizes(), chats=self.chats,
             loss_rows=self.recipe.loss_rows, branch_rows=self.recipe.branch_rows,
-            scale=self.recipe.scale,
+            scale=self.recipe.scale, wide="verb" in self.words,
         )  # fmt: skip
         plain = {n: t for n, t in self.texts.items() if not n.startswith("logs")} or self.texts
         while True:
             batch = composer.batch(self.recipe.batch)
             picked = [r.randrange(len(self.chat_rows)) for _ in range(self.recipe.replay_chat)]
             rows = [torch.from_numpy(self.chat_rows[picked].astype("int64"))]
-            text = replay.text_rows(plain, tokenizer, self.recipe.replay_text, r)
-            batch["replay"] = torch.cat([*rows, torch.from_numpy(text)])
+            for make, count in ((replay.chat_rows, self.recipe.replay_made), (replay.text_rows, self.recipe.replay_text)):  # fmt: skip
+                if count:
+                    rows.append(torch.from_numpy(make(plain, tokenizer, count, r)))
+            batch["replay"] = torch.cat(rows)
             yield {k: torch.as_tensor(v) for k, v in batch.items()}
 
 
@@ -182,6 +187,16 @@ class Trainer:
         torch.save(state, part)
         os.replace(part, path)
 
+    def start_from(self, memory: Path) -> None:
+        """Starts from exported files; beacons that are not there start from the changed projections."""
+        from .export import read
+
+        tensors = read(memory)
+        self.net.load(tensors)
+        if "beacon.qkv" not in tensors:
+            with torch.no_grad():
+                self.net.beacons.qkv.copy_(self.net.lora.merged(self.decoder).qkv)
+
     def resume(self, path: Path) -> None:
         """Continues from a checkpoint."""
         state = torch.load(path, map_location="cpu", weights_only=False)
@@ -227,6 +242,10 @@ def prepare(text_dir: Path, recipe: Recipe, tokenizer_path: Path, replay_path: P
     """The stream of a training from packed texts and replay rows."""
     texts = {n: corpus.read(text_dir, n, bytes_max=bytes_max) for n in corpus.names()}
     words = facts.words_from(texts["books"][:6_000_000] + texts["wikipedia"][:6_000_000])
+    words |= mined.mine(texts)
+    known = text_dir / "synonyms.json"
+    if known.exists():
+        words["synonyms"] = json.loads(known.read_text())
     chat_rows, chats = replay.load(replay_path)
     return Stream(texts, words, tokenizer_path, recipe, chats, chat_rows, seed)
 

@@ -46,7 +46,15 @@ def window(step, state, ratios, context_end, sinks, config):
     return out + [(*token_kv[i], i) for i in range(step.first, last)]
 
 
-def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4):
+def ends_group(row, ratio, cut):
+    """Is `row` the last of a group of `ratio` tokens, counted anew from each cut of its block?"""
+    at = row % BLOCK
+    if cut and at < cut:
+        return (at + 1) % ratio == 0 or at + 1 == cut
+    return (at - cut + 1) % ratio == 0 or at + 1 == BLOCK
+
+
+def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4, cuts=None):
     """Hidden states of all tokens {row: [D]} after the last layer."""
     c = decoder.config
     context_end = max(s.end for s in steps if not s.branch)
@@ -58,7 +66,7 @@ def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4):
             pos = context_end + row - step.start if step.branch else row
             rows.append((row, False, decoder.embedding[tokens[row]], pos))
             ratio = 0 if step.branch else int(ratios[row // BLOCK])
-            if ratio and (row + 1) % ratio == 0:
+            if ratio and ends_group(row, ratio, 0 if cuts is None else int(cuts[row // BLOCK])):
                 rows.append((row, True, beacon_embedding[RATIOS.index(ratio)], pos))
         for layer in range(c.layers):
             ln1, qkv, wo, ln2, gate_up, down = decoder.layers.layer(layer)

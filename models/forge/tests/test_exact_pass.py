@@ -1,6 +1,7 @@
 """The one exact pass equals the loop over steps, forward and gradient, in float64."""
 
 import numpy as np
+import pytest
 import torch
 
 import loop
@@ -18,13 +19,17 @@ def parameters(decoder):
     return decoder.layers.qkv, decoder.embedding, beacon_qkv, beacon_embedding
 
 
-def test_forward_and_gradient_equal_the_loop(decoder, sample):
+CUTS = (np.array([27, 0, 40, 0, 30, 24, 0, 33, 0, 0, 0, 0]), None)
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+def test_forward_and_gradient_equal_the_loop(decoder, sample, cuts):
     steps, ratios, sizes, tokens = sample
     leaves = parameters(decoder)
-    lay = layout.build(steps, ratios, sizes)
+    lay = layout.build(steps, ratios, sizes, cuts)
     batch = batch_layouts([lay.arrays()], tokens[None])
     hidden, _ = decoder.run(batch, beacon_qkv=leaves[2], beacon_embedding=leaves[3])
-    truth = loop.run(decoder, steps, ratios, tokens, leaves[2], leaves[3])
+    truth = loop.run(decoder, steps, ratios, tokens, leaves[2], leaves[3], cuts=cuts)
     rows = sorted(truth)
     want = torch.stack([truth[r] for r in rows])
     got = hidden[0, rows]

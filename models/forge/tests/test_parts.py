@@ -76,7 +76,7 @@ def test_address_finds_what_it_is_told_to_find(config):
 def test_replay_of_the_base_itself_has_no_divergence(decoder):
     rows = torch.randint(0, decoder.config.vocab, (2, 16))
     total, ce, kl = step_loss(decoder, None, rows)
-    assert kl.abs() < 1e-6 and torch.allclose(total, ce.to(total.dtype), atol=1e-5)
+    assert kl.abs() < 1e-6 and total.abs() < 1e-5 and ce > 0
 
 
 def test_muon_updates_are_nearly_orthogonal():

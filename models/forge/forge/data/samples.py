@@ -8,6 +8,7 @@ answer when the question's step can see it, else `ABSENT`.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +18,20 @@ from ..layout import BLOCK, RATIOS, Sizes, Step
 from . import corpus
 from .facts import ABSENT, Grammar, Item
 from .texts import Questions, cut_lines
+from .wide import EVENT, Wide
 from .wordings import TRAIN, Wordings
 
 SYSTEM = "Answer from memory. If memory does not hold it, say: Not in memory."
 """The system line that marks a memory question."""
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+FIRST = 2.5
+"""Factor on the weight of an answer's first token: it is the one that has to be found."""
+ASKED_TEXT = 0.4
+"""Weight of a token of text in a sample with questions (1 in a sample of plain text)."""
+_HEADS = (
+    re.compile(r"^\w{3} +\d+ [\d:]{8} \S+ "), re.compile(r"^\[[^\]]{8,40}\] "),
+    re.compile(r"^\d{4}-\d\d-\d\d[T ][\d:.]+Z? (?:[\w.\-]+ )?"), re.compile(r"^\d{10}\.\d+\t"),
+)  # fmt: skip
 FOREIGN = 6
 """Largest number of questions of a sample that train the address."""
 POSITIVES = 8
@@ -131,10 +141,10 @@ class Composer:
         self, texts: dict[str, str], words: dict, tokenizer, seed: int, sizes: Sizes,
         wordings: Wordings = TRAIN, weights: dict[str, float] | None = None,
         chats: list[tuple[str, str]] | None = None, loss_rows: int = 640, questions: float = 0.78,
-        branch_rows: int = 416, scale: float = 1.0,
+        branch_rows: int = 416, scale: float = 1.0, wide: bool = False,
     ) -> None:  # fmt: skip
         self.r, self.texts, self.tokenizer, self.sizes = random.Random(seed), texts, tokenizer, sizes
-        self.g = Grammar(self.r, wordings, words)
+        self.g = (Wide if wide else Grammar)(self.r, wordings, words)
         self.names = list(texts)
         weights = weights or {s.name: s.weight for s in corpus.SOURCES}
         self.weights = [weights.get(n, 1.0) for n in self.names]
@@ -159,11 +169,13 @@ class Composer:
         r, rows = self.r, rows or self.sizes.rows
         source = r.choices(self.names, self.weights)[0]
         log = source in self.log
-        # About 2 bytes a token in logs, 4 elsewhere.
-        lines = cut_lines(self.texts[source], int(rows * (2.1 if log else 4.3)), r)
-        if facts is None:
-            facts = r.randint(4, 12)
+        asked_rows = facts is None
+        if asked_rows:  # a sample of training: what lies where the questions begin cannot be asked
+            facts, rows = r.randint(4, 12), rows - self.branch_rows * 3 // 4
         items = [(item or self.g.item)() for _ in range(facts)]
+        # About 2 bytes a token in logs, 4 elsewhere.
+        taken = sum(len(x) for i in items for x in i.lines + i.decoys) / 2.6 if asked_rows else 0
+        lines = cut_lines(self.texts[source], int(max(256, rows - taken) * (2.1 if log else 4.3)), r)
         placed = self._insert(lines, items)
         text = "".join(lines)
         encoded = self.tokenizer.encode(text, add_special_tokens=False)
@@ -205,10 +217,19 @@ class Composer:
             at = place
             if number >= 0:
                 where[number].append(len(out))
-            out.append(line + "\n")
+            out.append(self._headed(line, out[-1] if out else "") + "\n")
         out += lines[at:]
         lines[:] = out
         return list(zip(items, where))
+
+    def _headed(self, line: str, before: str) -> str:
+        """An event takes the head (time, host) of the line before it, or one that is made up."""
+        if not line.startswith(EVENT):
+            return line
+        found = next((m[0] for m in (head.match(before) for head in _HEADS) if m), None)
+        if found is None or self.r.random() < 0.1:
+            found = self.g.log_prefix() if self.r.random() < 0.7 else ""
+        return found + line[len(EVENT) :]
 
     def text_questions(self, lines, log, taken, ends, starts) -> list[Asked]:
         questions = Questions(self.g, lines, log)
@@ -277,7 +298,7 @@ class Composer:
             absent = True
         elif mode.recall and left:
             recalled = self.recalled([], left, mode.recall, holding)
-        if absent and (len(gone) < len(asked.blocks()) or item.kind in ("update", "several", "copy", "reply", "cloze")):
+        if absent and (len(gone) < len(asked.blocks()) or item.kind in ("update", "several", "copy", "reply", "cloze", "read")):
             return None  # partly visible, or the same words may stand elsewhere
         chat = "plain" if r.random() < 0.08 else "memory"
         weight = 2.0 if absent else item.weight
@@ -290,7 +311,7 @@ class Composer:
     def _foreign(self, other: Context, this: Context, mode: Mode, left, holding) -> Branch | None:
         """A question whose answer is in another context: absent here, and a query for the address."""
         choices = [a for a in other.asked if a.item.weight >= 5.0 and a.item.answer not in this.text]
-        last = len(other.ids) - self.branch_rows  # behind it the other sample's questions begin
+        last = self.sizes.rows - self.branch_rows  # behind it the other sample's questions begin
         choices = [a for a in choices if max(b for _, b in a.spans) <= last and len(a.blocks()) <= POSITIVES]
         if not choices:
             return None
@@ -316,18 +337,19 @@ class Composer:
             branch.recalled = self.recalled(gone[: mode.recall], left, mode.recall, holding)
         return branch
 
-    def branches(self, this: Context, other: Context, mode: Mode, first: int, ratios, end: int) -> list[Branch]:
+    def branches(self, this: Context, other: Context, mode: Mode, first: int, ratios, cuts, end: int) -> list[Branch]:
         """Questions that fit the rows left for them."""
         r, out, rows = self.r, [], 0
         left = first // BLOCK
         holding = [b for a in this.asked for b in a.blocks()]
         own = [a for a in this.asked if max(b for _, b in a.spans) <= end]
         r.shuffle(own)
-        slots = self.sizes.memory - self._context_slots(mode, ratios, end)
-        shown = sum(BLOCK // int(x) for x in ratios[:left] if x)
+        counts = self.counts(ratios, cuts)
+        slots = self.sizes.memory - self._context_slots(mode, counts, end)
+        shown = int(counts[:left].sum())
         for _ in range(2 * self.sizes.steps):
             kind = r.random()
-            if kind < 0.60:
+            if kind < 0.58:
                 branch = self._own(own.pop(), mode, first, ratios, holding) if own else None
             elif kind < 0.83:
                 branch = self._foreign(other, this, mode, left, holding)
@@ -351,29 +373,37 @@ class Composer:
             slots -= need
         return out
 
-    def _context_slots(self, mode: Mode, ratios, end: int) -> int:
+    def _context_slots(self, mode: Mode, counts, end: int) -> int:
         if mode.full:
             return 0
         total = 0
         for step in layout.chunks(end, mode.chunk, mode.recent):
             if step.first:
                 total += self.sizes.sinks
-                total += sum(BLOCK // int(x) for x in ratios[: step.first // BLOCK] if x)
+                total += int(counts[: step.first // BLOCK].sum())
         return total
 
     # ---- samples
 
-    def ratios(self, mode: Mode, blocks: int) -> np.ndarray:
-        """A ratio for each chunk (at times for each block), within the rows for beacons."""
+    @staticmethod
+    def counts(ratios, cuts) -> np.ndarray:
+        """Beacons of each block."""
+        return np.array([len(layout.block_beacons(int(x), int(c))) for x, c in zip(ratios, cuts)], int)
+
+    def ratios(self, mode: Mode, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+        """A ratio for each chunk (at times for each block), within the rows for beacons, and cuts."""
+        cuts = np.zeros(blocks, int)
         if not mode.beacons:
-            return np.zeros(blocks, int)
+            return cuts, cuts
+        if self.r.random() < 0.6:  # the runtime's blocks end at line ends, 24 to 64 tokens
+            cuts = np.array([self.r.choice((0, self.r.randint(24, BLOCK - 24))) for _ in range(blocks)])
         shares = [RATIO_SHARES[x] for x in mode.beacons]
         run = 1 if self.r.random() < 0.15 else mode.chunk // BLOCK
         while True:
             drawn = [self.r.choices(mode.beacons, shares)[0] for _ in range(0, blocks, run)]
             out = np.repeat(drawn, run)[:blocks]
-            if sum(BLOCK // x for x in out) <= self.sizes.beacons:
-                return out
+            if self.counts(out, cuts).sum() <= self.sizes.beacons:
+                return out, cuts
             if len(mode.beacons) == 1:
                 raise layout.LayoutError(f"ratio {mode.beacons} does not fit {self.sizes}")
 
@@ -386,17 +416,27 @@ class Composer:
         first = 0
         if not mode.full:
             first = max(steps[-1].first, (end - mode.recent_asked) // BLOCK * BLOCK)
-        ratios = self.ratios(mode, -(-rows // BLOCK))
+        ratios, cuts = self.ratios(mode, -(-rows // BLOCK))
         ratios[first // BLOCK :] = 0
-        branches = self.branches(this, other, mode, first, ratios, end)
-        return self.lay(this.ids[:end], steps, first, ratios, branches)
+        branches = self.branches(this, other, mode, first, ratios, cuts, end)
+        since = self._since(steps, mode)
+        return self.lay(this.ids[:end], steps, first, ratios, branches, cuts, since)
 
-    def lay(self, ids: np.ndarray, steps: list[Step], first: int, ratios, branches: list[Branch]) -> dict:
-        """Arrays of a context with branches: layout, tokens, loss rows, address queries."""
+    @staticmethod
+    def _since(steps: list[Step], mode: Mode) -> int:
+        """Row from which text counts: with beacons, where the first tokens have left."""
+        left = [s.start for s in steps if s.first]
+        return left[0] if mode.beacons and left else 128
+
+    def lay(self, ids: np.ndarray, steps: list[Step], first: int, ratios, branches: list[Branch], cuts=None, since: int = 128) -> dict:
+        """Arrays of a context with branches: layout, tokens, loss rows, address queries.
+
+        Text counts from row `since` on.
+        """
         rows, end = self.sizes.rows, len(ids)
         tokens, weight = np.zeros(rows, np.int64), np.zeros(rows)
         tokens[:end] = ids
-        weight[min(128, end // 2) : end] = 1.0
+        weight[min(since, end // 2) : end] = 1.0
         query = np.full((FOREIGN, 2), -1)
         positive = np.full((FOREIGN, POSITIVES), -1)
         at, foreign, steps = end, 0, list(steps)
@@ -404,17 +444,23 @@ class Composer:
             n = len(b.ids)
             tokens[at : at + n] = b.ids
             weight[at + b.answer[0] : at + b.answer[1]] = b.weight if b.weight > 1 else 1.001
+            if not b.absent and b.kind != "chat":
+                weight[at + b.answer[0]] *= FIRST
             if b.foreign and foreign < FOREIGN:
                 query[foreign] = at + b.query[0], at + b.query[1]
                 positive[foreign, : len(b.positives)] = b.positives
                 foreign += 1
             steps.append(Step(at, at + n, first, 0, b.recalled, branch=True))
             at += n
-        lay = layout.build(steps, ratios, self.sizes).arrays()
-        return {**lay, **self._loss(tokens, weight), "query": query, "positive": positive}
+        lay = layout.build(steps, ratios, self.sizes, cuts).arrays()
+        text = ASKED_TEXT if branches else 1.0
+        return {**lay, **self._loss(tokens, weight, text), "query": query, "positive": positive}
 
-    def _loss(self, tokens: np.ndarray, weight: np.ndarray) -> dict:
-        """Rows whose next-token loss counts: all answers, and as many others as there is room for."""
+    def _loss(self, tokens: np.ndarray, weight: np.ndarray, text: float = 1.0) -> dict:
+        """Rows whose next-token loss counts: all answers, and as many others as there is room for.
+
+        `text`: weight of the others.
+        """
         m = self.loss_rows
         answers = np.nonzero(weight > 1)[0][:m]
         rest = np.nonzero(weight == 1)[0]
@@ -422,14 +468,16 @@ class Composer:
         chosen = np.concatenate([answers, rest])
         rows, w = np.zeros(m, np.int64), np.zeros(m)
         rows[: len(chosen)], w[: len(chosen)] = chosen, weight[chosen]
+        w[len(answers) : len(chosen)] = text
         return {"tok": tokens, "target": rows, "weight": w}
 
     def text_sample(self, this: Context, mode: Mode) -> dict:
         """Arrays of one sample of plain text."""
         rows = self.sizes.rows
         steps = layout.chunks(rows, mode.chunk, rows if mode.full else mode.recent)
-        ratios = self.ratios(mode, -(-rows // BLOCK))
-        return self.lay(this.ids, steps, steps[-1].first, ratios, [])
+        ratios, cuts = self.ratios(mode, -(-rows // BLOCK))
+        since = self._since(steps, mode)
+        return self.lay(this.ids, steps, steps[-1].first, ratios, [], cuts, since)
 
     def batch(self, size: int) -> dict[str, np.ndarray]:
         """A batch of samples. A sample's foreign questions belong to the sample after it."""

@@ -6,6 +6,7 @@ import random
 import re
 
 from .facts import Grammar, Item
+from .wide import Wide
 
 _ACCESS = re.compile(r'^(\S+) \S+ \S+ \[([^\]]+)\] "(\w+) (\S+) [^"]*" (\d{3}) (\d+|-)')
 _NAMED = re.compile(r"([A-Z][A-Za-z ]{2,24}): ([^;:\t]{1,40});")
@@ -21,6 +22,42 @@ CLOZE = ('Complete: "{a} ___ {z}"', "Which word is missing: {a} ____ {z}", "Fill
 COPY = ("Continue: {a}", 'Repeat what follows "{a}".', 'How does the text go on after "{a}"?', "Copy the words after: {a}", "Recite from: {a}")  # fmt: skip
 REPLY = ('What was the reply to "{a}"?', 'Somebody said "{a}". What was said next?', 'How did the other one answer "{a}"?', 'What came back after "{a}"?')  # fmt: skip
 _TURN = re.compile(r"^(?:\[[\d:]+\] )?(?:<([^>]+)>|(User|Assistant):) (.+)$")
+
+_SENTENCE = re.compile(r"^((?:The |A |An )?[A-Z][\w'’.-]*(?: (?:of |the |and |de |von )?[A-Z][\w'’-]*){0,4}) (was|is|were|are|had|has|became|wrote|made|took|came|went|gave|found|left|won|held|began|led|built|said|saw|told|[a-z]{2,}ed) (.+?)[.;!?]?$")  # fmt: skip
+_NO_SUBJECT = set("He She It They I We You This That There These Those His Her Its In On At But And When What Who Which Why How If As For To By From With After Before Then Here Such Some Many Most All One No Not Nothing So Yes Their Our My Your".split())  # fmt: skip
+PLAIN_FIELDS = ("What is the {n} of {x}?", "Which {n} has {x}?", "{x}: {n}?", "What {n} belongs to {x}?", "{n} of {x}", "Which {n} was seen with {x}?", "Where {k} is {x}, what is {n}?", "For {x}, give the {n}.", "The line about {x}: what {n}?")  # fmt: skip
+_IP4 = r"(\d+\.\d+\.\d+\.\d+)"
+HAPPENINGS = (
+    (re.compile(rf"(?:[Uu]ser|password for|publickey for) (\S+) (?:from )?{_IP4} port (\d+)"), {
+        1: ((2, "Which address did {x} come from?"), (2, "Which address did {x} log in from?"), (2, "From where did {x} try to get in?"), (2, "What is the address of {x}?"), (3, "Which port did {x} use?")),
+        2: ((1, "Which user came from {x}?"), (1, "Who tried to log in from {x}?"), (1, "Which account was used from {x}?"), (3, "From which port did {x} connect?"), (3, "What was the port of {x}?")),
+        3: ((2, "Which address used port {x}?"), (1, "Who came in through port {x}?")),
+    }),
+    (re.compile(rf"disconnect from {_IP4} port (\d+)"), {
+        1: ((2, "Which port did {x} disconnect from?"), (2, "What was the port of {x}?")), 2: ((1, "Which address disconnected at port {x}?"), (1, "Who used port {x}?")),
+    }),
+    (re.compile(rf"^{_IP4} \S+ \S+ \[([^\]]+)\] \"(\w+) (\S+) [^\"]*\" (\d{{3}}) (\d+)"), {
+        1: ((4, "What did {x} request?"), (4, "Which page did {x} ask for?"), (5, "Which status did {x} get?"), (6, "How many bytes went to {x}?")),
+        4: ((1, "Who requested {x}?"), (1, "Which client asked for {x}?"), (5, "How was the request for {x} answered?"), (6, "How large was the answer for {x}?")),
+        2: ((1, "Which client came at {x}?"), (4, "What was requested at {x}?")),
+    }),
+    (re.compile(rf"\[client {_IP4}\] (?:File does not exist|Directory index forbidden by rule): (\S+)"), {
+        1: ((2, "Which file did {x} look for?"), (2, "What was {x} refused?")), 2: ((1, "Which client wanted {x}?"), (1, "Who asked for {x}?")),
+    }),
+    (re.compile(r"sshd\[(\d+)\]: (?:Invalid user|Disconnected from invalid user) (\S+)"), {
+        1: ((2, "Which user does sshd process {x} speak of?"), (2, "Whose login did process {x} handle?")), 2: ((1, "Which process handled {x}?"), (1, "What pid wrote about {x}?")),
+    }),
+    (re.compile(rf"\t{_IP4}\t(\d+)\t{_IP4}\t(\d+)\t(?:udp|tcp)"), {
+        1: ((3, "Which address did {x} talk to?"), (4, "To which port did {x} connect?")), 2: ((1, "Which address used source port {x}?"), (3, "Where did the connection from port {x} go?")),
+    }),
+    (re.compile(r"Image: (\S[^;]{4,60}); (?:ImageLoaded|CommandLine|TargetObject|TargetFilename|PipeName): ([^;]{4,60})"), {
+        2: ((1, "Which program touched {x}?"), (1, "What image loaded or used {x}?")),
+    }),
+    (re.compile(r"ProcessGuid: (\{[0-9a-f-]+\}); ProcessId: (\d+)"), {
+        1: ((2, "What is the process id of {x}?"),), 2: ((1, "Which guid has process {x}?"), (1, "What is the ProcessGuid of {x}?")),
+    }),
+)  # fmt: skip
+"""(form of a line, for each group that may be known: (group that is wanted, question))."""
 
 
 def log_fields(line: str) -> list[tuple[str, str]]:
@@ -55,9 +92,14 @@ class Questions:
         """A question about line `index`, or None when the line allows none."""
         line = self.lines[index].strip()
         if self.log:
-            tries = (self._field(index, line) for _ in range(4))
+            plain = isinstance(self.g, Wide) and self.r.random() < 0.5
+            tries = (self._happening(index, line) if plain else None, *(self._field(index, line) for _ in range(4)))
             return next((item for item in tries if item), None)
         choice = self.r.random()
+        if isinstance(self.g, Wide) and self.r.random() < 0.4:
+            item = self._read(line)
+            if item:
+                return item
         if choice < 0.2 and index + 1 < len(self.lines):
             item = self._reply(line, self.lines[index + 1].strip())
             if item:
@@ -74,8 +116,70 @@ class Questions:
         others = [other for i, other in enumerate(self.lines) if i != index and x in other]
         if others:  # the known field must name this line alone
             return None
-        question = self.g.ask(self.r.choice(self.g.w.record_questions).format(n=n, k=k, x=x))
+        form = self.r.choice(self.g.w.record_questions)
+        if isinstance(self.g, Wide) and self.r.random() < 0.4:
+            form = self.r.choice(PLAIN_FIELDS)
+        question = self.g.ask(form.format(n=n, k=k, x=x))
         return Item([], question, v, "log field")
+
+    def _happening(self, index: int, line: str) -> Item | None:
+        """A plain question about one thing in a line that is found by another."""
+        for pattern, roles in HAPPENINGS:
+            match = pattern.search(line)
+            if match:
+                break
+        else:
+            return None
+        known, questions = self.r.choice(list(roles.items()))
+        x = match[known]
+        wanted, form = self.r.choice(questions)
+        v = match[wanted]
+        if x == v or any(x in other for i, other in enumerate(self.lines) if i != index):
+            return None
+        return Item([], self.g.pose(form.format(x=x)), v, "log event")
+
+    def _read(self, line: str) -> Item | None:
+        """Who, what, when, where of one simple sentence."""
+        sentences = [s for s in re.split(r"(?<=[.;!?]) ", line) if 30 < len(s) < 260]
+        if not sentences:
+            return None
+        match = _SENTENCE.match(self.r.choice(sentences))
+        if not match or match[1].split()[0] in _NO_SUBJECT:
+            return None
+        s, did, rest = match[1], match[2], match[3]
+        asked = self._asked_of(s, did, rest)
+        if asked is None or self.text.count(f"{did} {rest[:20]}") != 1:
+            return None
+        question, answer = asked
+        if not 1 < len(answer) < 90:
+            return None
+        return Item([], self.g.pose(question), answer, "read", 3.0)
+
+    def _asked_of(self, s: str, did: str, rest: str) -> tuple[str, str] | None:
+        r, words = self.r, rest.split()
+        short = " ".join(words[: r.randint(3, 10)]).rstrip(",;:")
+        forms = []
+        who = r.choice(("who", "what")) if " " in s and not s.startswith("The ") else "what"
+        forms.append((f"{who} {did} {short}?", s))
+        be = did in ("was", "is", "were", "are")
+        if be:
+            what = re.split(r"[,;(]| which | who ", rest)[0].strip()
+            if len(what.split()) < 13:
+                forms += [(f"what {did} {s}?", what), (f"{s}: {r.choice(('who or what', 'what'))} {did} that?", what)]
+        year = re.match(r"(.*?)\b(?:in|since|until) (1\d{3}|20\d\d)\b", rest)
+        base = dict(self.g.words["verb"]).get(did)
+        if year and (be or base):
+            verb = f"{did} {s}" if be else f"did {s} {base}"
+            forms += 2 * [(f"{r.choice(('when', 'in which year'))} {verb} {year[1].strip(' ,')}?".replace(" ?", "?"), year[2])]
+        number = re.search(r"\b(\d[\d,.]*\d|\d|two|three|four|five|six|seven|ten|twelve|twenty) ([a-z]{3,})s\b", rest)
+        if number:
+            forms += 2 * [(f"how many {number[2]}s {did} {s}{r.choice(('', ' ' + ' '.join(words[:2])))}?", number[1]), (f"how many {number[2]}s are given for {s}?", number[1])][:1]
+        place = re.match(r"(.{3,60}?) (in|at|near|by|from|with|for) ((?:[A-Z][\w'-]+ ?){1,4})", rest)
+        if place and (be or base):
+            verb = f"{did} {s}" if be else f"did {s} {base}"
+            word = {"in": "where", "at": "where", "near": "near what", "by": "by whom", "from": "from whom or where", "with": "with whom", "for": "for whom"}[place[2]]
+            forms += 2 * [(f"{word} {verb} {place[1].strip(' ,')}?", place[3].strip())]
+        return r.choice(forms)
 
     def _cloze(self, line: str) -> Item | None:
         words = line.split(" ")
