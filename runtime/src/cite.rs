@@ -106,6 +106,45 @@ pub fn words(text: &str) -> Vec<String> {
     all
 }
 
+/// The names in a text: words with a digit, a joint (`-`, `_`, `.`, `/`, `:`, `@`) or a capital
+/// letter that does not open the text, without the marks around them.
+#[must_use]
+pub fn names(text: &str) -> Vec<&str> {
+    let word = |w: &'_ str| -> bool {
+        w.chars().any(|c| c.is_ascii_digit() || "-_./:@".contains(c))
+            || w.chars().next().is_some_and(char::is_uppercase)
+    };
+    let marks = |c: char| !c.is_alphanumeric();
+    let all = text.split_whitespace().enumerate().map(|(i, w)| (i, w.trim_matches(marks)));
+    let own = |w: &str| w.strip_suffix("'s").map_or(w.len(), str::len);
+    all.map(|(i, w)| (i, &w[..own(w)]))
+        .filter(|(i, w)| w.len() > 1 && word(if *i == 0 { &w[1..] } else { w }) || is_number(w))
+        .map(|(_, w)| w)
+        .collect()
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The share of `names` that stand whole in a text, upper and lower case alike; 1 of none.
+#[must_use]
+pub fn names_held(names: &[&str], text: &str) -> f32 {
+    let text = text.to_lowercase();
+    let stands = |name: &&&str| {
+        let name = name.to_lowercase();
+        text.match_indices(&name).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let after = text[at + name.len()..].chars().next();
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        })
+    };
+    if names.is_empty() {
+        return 1.0;
+    }
+    names.iter().filter(stands).count() as f32 / names.len() as f32
+}
+
 /// How much of `wanted` a text holds, by weight; a word counts whole when it stands in the text,
 /// and by four fifths when only a word of the same stem does.
 #[must_use]
@@ -250,6 +289,16 @@ mod tests {
             words("What is the port of host db-7.local (10.0.3.7)?"),
             ["port", "host", "db-7.local", "db", "7", "local", "10.0.3.7", "10", "0", "3"]
         );
+    }
+
+    #[test]
+    fn names_stand_whole_or_not_at_all() {
+        let asked = names("When was INC-76663 of Juniper 16 seen on 10.0.0.7 by curlew-4's owner?");
+        assert_eq!(asked, ["INC-76663", "Juniper", "16", "10.0.0.7", "curlew-4"]);
+        assert_eq!(names("Which address did root log in from?"), [""; 0]);
+        assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
+        assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
+        assert_eq!(names_held(&[], "anything"), 1.0);
     }
 
     #[test]

@@ -23,19 +23,22 @@ pub struct Signals {
     pub question_in_line: f32,
     /// Share of the question's words (by rarity) anywhere in the recalled passages.
     pub question_in_passages: f32,
+    /// Share of the question's names (identifiers, numbers, capitalised words) that stand whole in
+    /// the best line; 1 for a question without any.
+    pub names_in_line: f32,
     /// Probability that a trained memory gave, when it began to answer, to saying that it does not
     /// hold the answer; 0 for a stock model.
     pub absent: f32,
 }
 
 /// Weights of the logistic function, in the order of [`Signals`], and the constant.
-pub type Weights = [f32; 6];
+pub type Weights = [f32; 7];
 
 /// For a stock model.
-pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, -2.6];
+pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, -2.6];
 
 /// For a model with a trained memory.
-pub const TRAINED: Weights = [2.7, 2.6, 2.4, 1.1, -4.0, -2.6];
+pub const TRAINED: Weights = [2.7, 2.6, 2.4, 1.1, 2.0, -4.0, -4.6];
 
 /// The confidence, 0 to 1.
 #[must_use]
@@ -45,6 +48,7 @@ pub fn confidence(s: &Signals, weights: &Weights) -> f32 {
         s.answer_in_line,
         s.question_in_line,
         s.question_in_passages,
+        s.names_in_line,
         s.absent,
         1.0,
     ];

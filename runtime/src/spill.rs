@@ -345,6 +345,7 @@ impl Writer {
             ends_mid_line: block.ends_mid_line,
             dtype: self.dtype,
             payload: &self.payload,
+            beacons: None,
             address: &address,
         };
         let id = self.store.append(&record).map_err(|e| e.to_string())?;

@@ -420,6 +420,7 @@ fn is_refusal(answer: &str) -> bool {
 
 fn signals(said: &Said, lines: &[Line], supports: &[Support], question: &str) -> Signals {
     let best = supports.first().copied().unwrap_or_default();
+    let best_line = supports.first().and_then(|s| lines.get(s.line));
     let held: Vec<Vec<String>> = lines.iter().map(|l| crate::cite::words(&l.text)).collect();
     let asked = crate::cite::weigh(&crate::cite::words(question), &held);
     let all: Vec<String> = held.concat();
@@ -428,6 +429,8 @@ fn signals(said: &Said, lines: &[Line], supports: &[Support], question: &str) ->
         answer_in_line: best.answer,
         question_in_line: best.question,
         question_in_passages: crate::cite::coverage(&asked, &all),
+        names_in_line: best_line
+            .map_or(0.0, |l| crate::cite::names_held(&crate::cite::names(question), &l.text)),
         absent: said.absent,
     }
 }

@@ -322,7 +322,6 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
         confidence_min: options.confidence_min.unwrap_or(default.confidence_min),
-        focus_lines: if card.memory.is_some() { 0 } else { default.focus_lines },
         confidence: if card.memory.is_some() { TRAINED } else { STOCK },
         ..default
     }
