@@ -120,3 +120,17 @@ fn a_file_that_grows_is_followed_also_through_rotation() {
     let listed = world.json("memory list --store memory").ok().all("source");
     assert_eq!(listed.len(), 2, "{listed:?}");
 }
+
+#[test]
+fn an_evaluation_that_is_stopped_has_no_figures_and_leaves_nothing() {
+    let world = World::new();
+    let sample = serde_json::json!({"context": World::log(40), "input": "Who?", "answer": "Tom"});
+    world.write("many.jsonl", format!("{sample}\n").repeat(500));
+    let (child, out, first) = started(&world, "eval passkey --data many.jsonl --json");
+    assert!(first.contains("row"), "{first}");
+    signal(&child, "-INT");
+    let ran = ended(child, out, &first).code(130);
+    assert!(ran.all("eval").is_empty());
+    ran.error("stopped");
+    world.nothing_left();
+}
