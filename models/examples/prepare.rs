@@ -1,18 +1,25 @@
-//! Prepares a model with the host's pip: `prepare NAME|DIR|FILE KIND CACHE_DIR [TEXT]`. With a
-//! text file, also says how fast the tokenizer reads it.
+//! Prepares a model with the host's pip: `prepare NAME|DIR|FILE KIND CACHE_DIR [memory=DIR|none]
+//! [TEXT]`. With a text file, also says how fast the tokenizer reads it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use lcedge_models::fetch::{FetchOptions, Pip};
-use lcedge_models::{ModelSource, PrepareOptions, prepare};
+use lcedge_models::{MemoryChoice, ModelSource, PrepareOptions, prepare};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [model, kind, cache, text @ ..] = args.as_slice() else {
         return Err("prepare NAME|DIR|FILE KIND CACHE_DIR [TEXT]".into());
     };
+    let (memory, text): (Vec<_>, Vec<_>) = text.iter().partition(|a| a.starts_with("memory="));
+    let memory = match memory.first().map(|a| a.trim_start_matches("memory=")) {
+        None => MemoryChoice::Zoo,
+        Some("none") => MemoryChoice::None,
+        Some(dir) => MemoryChoice::Folder(dir.into()),
+    };
     let options = PrepareOptions {
+        memory,
         fetch: FetchOptions {
             pip: Pip::on_path(std::env::var_os("PATH")),
             ..FetchOptions::default()

@@ -16,9 +16,11 @@ impl StepInput<'_> {
         }
         same("positions", self.positions.len(), tokens)?;
         same("score_targets", self.score_targets.len(), self.score_rows.len())?;
-        if tokens > capacity - len.min(capacity) {
-            return Err(StepError::WindowFull { tokens, len, capacity });
+        let slots = tokens + self.beacons.len();
+        if slots > capacity - len.min(capacity) {
+            return Err(StepError::WindowFull { tokens: slots, len, capacity });
         }
+        self.check_beacons(card)?;
         below("token", self.tokens, card.vocab)?;
         below("score target", self.score_targets, card.vocab)?;
         below("logit row", self.logit_rows, tokens)?;
@@ -28,6 +30,22 @@ impl StepInput<'_> {
                 let value = i64::from(position);
                 return Err(StepError::Range { what: "position", value, limit: card.positions });
             }
+        }
+        Ok(())
+    }
+}
+
+impl StepInput<'_> {
+    fn check_beacons(&self, card: &Card) -> Result<(), StepError> {
+        let ratios = card.memory.as_ref().map_or(0, |m| m.beacons.len());
+        let mut before = 0;
+        for beacon in self.beacons {
+            below("beacon ratio", &[u32::from(beacon.ratio)], ratios)?;
+            below("last row of a beacon", &[beacon.last], self.tokens.len())?;
+            if beacon.last < before {
+                return Err(StepError::BeaconOrder { before, after: beacon.last });
+            }
+            before = beacon.last;
         }
         Ok(())
     }

@@ -4,7 +4,15 @@
 //! have a window of at least [`CAPACITY_MIN`] slots, a table of at least [`POSITIONS_MIN`]
 //! positions and at least [`VOCAB_MIN`] tokens.
 
+mod beacons;
+
 use lcedge_memory::{KvBuf, KvView};
+
+pub use beacons::{
+    beacons_change_no_ordinary_row, beacons_depend_on_distances_alone,
+    beacons_see_what_they_should, beacons_that_do_not_fit_are_refused,
+    gives_vectors_of_ordinary_rows, memory,
+};
 
 use crate::engine::{Engine, SlotError, StepError, StepInput, StepOutput};
 
@@ -46,6 +54,7 @@ pub fn all(make: Factory<'_>, tolerance: Tolerance) {
     gives_the_rows_asked_for(make, tolerance);
     queries_and_keys_are_unrotated(make, tolerance);
     says_what_it_holds(make);
+    memory(make, tolerance);
 }
 
 /// Absorbing in chunks of 1, 7, 64 and 256 tokens equals one pass: logits, K, V and queries.

@@ -62,10 +62,10 @@ pub struct StepOutput {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// The new tokens do not fit behind the valid slots.
+    /// The new tokens and beacons do not fit behind the valid slots.
     #[error("{tokens} tokens after {len} valid slots exceed the window of {capacity} slots")]
     WindowFull {
-        /// Tokens asked for.
+        /// Tokens and beacons asked for.
         tokens: usize,
         /// Valid slots.
         len: usize,
@@ -91,6 +91,14 @@ pub enum StepError {
         value: i64,
         /// The first value that is too large.
         limit: usize,
+    },
+    /// Beacons are not in the order of the rows that they cover last.
+    #[error("a beacon of row {after} follows one of row {before}")]
+    BeaconOrder {
+        /// The row of the earlier beacon.
+        before: u32,
+        /// The row of the later one.
+        after: u32,
     },
     /// The library under the engine failed.
     #[error("the runtime library failed: {0}")]
@@ -161,7 +169,9 @@ pub trait Engine: Send {
     }
 
     /// Runs the decoder over `input.tokens`; each token sees all valid slots and the tokens before
-    /// it. Appends their K,V at slots `len..len + S` and makes them valid.
+    /// it. Appends their K,V at slots `len..len + S`, those of the `B` beacons behind them, and makes
+    /// all of them valid. Whoever wants the beacons in another place reads them and sets the length
+    /// back to `len + S`.
     ///
     /// # Errors
     /// [`StepError`]; the window keeps its former length.

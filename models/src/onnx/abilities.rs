@@ -47,6 +47,9 @@ pub struct Ability {
     /// The weight kinds that need it; all where none are named.
     #[serde(default)]
     pub weights: Vec<WeightKind>,
+    /// Whether only graphs with beacons need it.
+    #[serde(default)]
+    pub beacons: bool,
     /// What it is.
     pub name: String,
     /// The first version that has it, `major.minor`.
@@ -81,11 +84,16 @@ pub fn abilities() -> Vec<Ability> {
 }
 
 /// Checks that `version` (`1.31.0`) of ONNX Runtime with `provider` (`cpu`) runs a graph with
-/// weights of `kind`.
+/// weights of `kind`, and with `beacons` where the model has them.
 ///
 /// # Errors
 /// [`AbilityError`] naming the newest ability that is missing.
-pub fn check(version: &str, provider: &str, kind: WeightKind) -> Result<(), AbilityError> {
+pub fn check(
+    version: &str,
+    provider: &str,
+    kind: WeightKind,
+    beacons: bool,
+) -> Result<(), AbilityError> {
     let table = table();
     if !table.ability.iter().any(|a| a.provider == provider) {
         let row = table.refused.into_iter().find(|r| r.provider == provider);
@@ -96,7 +104,8 @@ pub fn check(version: &str, provider: &str, kind: WeightKind) -> Result<(), Abil
     let needed = table
         .ability
         .into_iter()
-        .filter(|a| a.provider == provider && (a.weights.is_empty() || a.weights.contains(&kind)));
+        .filter(|a| a.provider == provider && (a.weights.is_empty() || a.weights.contains(&kind)))
+        .filter(|a| beacons || !a.beacons);
     let missing = needed.filter(|a| parse(&a.since).is_none_or(|since| since > found));
     match missing.max_by_key(|a| parse(&a.since)) {
         None => Ok(()),
@@ -131,22 +140,27 @@ mod tests {
             ("1.31.0", true, true, true),
             ("2.0.0", true, true, true),
         ] {
-            assert_eq!(check(version, "cpu", WeightKind::F32).is_ok(), f32, "{version}");
-            assert_eq!(check(version, "cpu", WeightKind::F16).is_ok(), f32, "{version}");
-            assert_eq!(check(version, "cpu", WeightKind::Int8).is_ok(), int8, "{version}");
-            assert_eq!(check(version, "cpu", WeightKind::Int4).is_ok(), int4, "{version}");
+            assert_eq!(check(version, "cpu", WeightKind::F32, false).is_ok(), f32, "{version}");
+            assert_eq!(check(version, "cpu", WeightKind::F16, false).is_ok(), f32, "{version}");
+            assert_eq!(check(version, "cpu", WeightKind::Int8, false).is_ok(), int8, "{version}");
+            assert_eq!(check(version, "cpu", WeightKind::Int4, false).is_ok(), int4, "{version}");
+            let beacons = check(version, "cpu", WeightKind::F32, true).is_ok();
+            assert_eq!(beacons, int8, "{version}");
         }
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let message = check("1.19.2", "cpu", WeightKind::F32).unwrap_err().to_string();
+        let message = check("1.19.2", "cpu", WeightKind::F32, false).unwrap_err().to_string();
         assert!(message.contains("follows a past") && message.contains("1.20"), "{message}");
-        let message = check("1.21.0", "cpu", WeightKind::Int4).unwrap_err().to_string();
+        let message = check("1.21.0", "cpu", WeightKind::Int4, false).unwrap_err().to_string();
         assert!(message.contains("8 bits") && message.contains("1.22"), "{message}");
-        let message = check("1.31.0", "cuda", WeightKind::F32).unwrap_err().to_string();
+        let message = check("1.31.0", "cuda", WeightKind::F32, false).unwrap_err().to_string();
         assert!(message.contains("16-bit"), "{message}");
-        assert!(matches!(check("new", "cpu", WeightKind::F32), Err(AbilityError::Version(_))));
+        assert!(matches!(
+            check("new", "cpu", WeightKind::F32, false),
+            Err(AbilityError::Version(_))
+        ));
         assert!(abilities().iter().all(|a| parse(&a.since).is_some()));
     }
 }

@@ -122,6 +122,47 @@ impl Graph {
         output.to_owned()
     }
 
+    /// How many nodes there are so far.
+    pub(crate) fn nodes(&self) -> usize {
+        self.graph.node.len()
+    }
+
+    /// Takes the nodes from number `first` on out of the graph, for a branch of [`Graph::choose`].
+    /// Constants stay: a branch sees those of the graph around it.
+    pub(crate) fn take_nodes(&mut self, first: usize) -> Vec<NodeProto> {
+        self.graph.node.split_off(first)
+    }
+
+    /// Appends an `If`: `outputs` are the values `then.1` that the nodes `then.0` make where the
+    /// value `condition` is true, and those of `otherwise` where it is not; all of 32-bit floats.
+    pub(crate) fn choose(
+        &mut self,
+        condition: &str,
+        then: (Vec<NodeProto>, &[&str]),
+        otherwise: (Vec<NodeProto>, &[&str]),
+        outputs: &[&str],
+    ) {
+        let branch = |name: &str, (node, values): (Vec<NodeProto>, &[&str])| AttributeProto {
+            name: Some(name.into()),
+            r#type: Some(AttributeType::Graph as i32),
+            g: Some(GraphProto {
+                name: Some(format!("{}/{name}", outputs[0])),
+                node,
+                output: values.iter().map(|value| shapeless(value, Type::F32)).collect(),
+                ..GraphProto::default()
+            }),
+            ..AttributeProto::default()
+        };
+        self.graph.node.push(NodeProto {
+            input: vec![condition.to_owned()],
+            output: outputs.iter().map(|s| (*s).to_owned()).collect(),
+            name: Some(format!("{}/If", outputs[0])),
+            op_type: Some("If".into()),
+            attribute: vec![branch("then_branch", then), branch("else_branch", otherwise)],
+            ..NodeProto::default()
+        });
+    }
+
     /// A constant of integers within the graph itself.
     pub fn ints(&mut self, name: &str, values: &[i64], dims: &[usize]) -> String {
         if !self.has(name) {
@@ -220,6 +261,19 @@ fn attribute(name: &str, value: Attr) -> AttributeProto {
         }
     }
     out
+}
+
+/// A value of any shape.
+fn shapeless(name: &str, kind: Type) -> ValueInfoProto {
+    let tensor = type_proto::Tensor { elem_type: Some(kind.number()), shape: None };
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
 }
 
 fn value_info(name: &str, kind: Type, dims: &[Dim<'_>]) -> ValueInfoProto {

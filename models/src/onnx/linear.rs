@@ -72,6 +72,18 @@ impl Writer<'_> {
             }
             matrix.extend_from_slice(&rows_of_part);
         }
+        self.dense_matrix(x, &matrix, name, [rows, cols], kind)
+    }
+
+    /// `x W^T` with a float matrix `[rows, cols]`, stored as `[cols, rows]`.
+    pub(super) fn dense_matrix(
+        &mut self,
+        x: &str,
+        matrix: &[f32],
+        name: &str,
+        [rows, cols]: [usize; 2],
+        kind: Type,
+    ) -> Result<(), BuildError> {
         self.data.begin()?;
         let mut strip = Vec::new();
         for first in (0..cols).step_by(TILE) {

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+use super::beacons;
 use super::data::DataFile;
 use super::graph::{Attr, Dim, Graph, MICROSOFT, Type};
 use super::head::{self, Table};
@@ -172,17 +173,19 @@ fn decoder_graph(
     let decoder = w.weights.decoder();
     let total = estimate(decoder, w.memory, options.weights);
     declare_inputs(w, decoder);
+    w.beacon_inputs();
     let (cos, sin) = rope::tables(options.positions, decoder.head_dim, decoder.rope_theta);
     let table = [options.positions, decoder.head_dim / 2];
     w.floats("rope.cos", &cos, &table)?;
     w.floats("rope.sin", &sin, &table)?;
     let embedding = Table::write(w, Part::Embedding, "embedding")?;
     embedding.gather(w, "input_ids", 2, "embedded");
+    let embedded = w.beacon_embedding("embedded")?;
     progress(w.data.written(), total);
     let eps = [("epsilon", Attr::Float(decoder.rms_eps)), ("axis", Attr::Int(-1))];
     let norm = w.vector(Part::Layer(0, LayerPart::AttentionNorm), "layer.0.attention.norm")?;
-    w.graph.op("SimplifiedLayerNormalization", &["embedded", &norm], "layer.0.in", &eps);
-    let mut residual = "embedded".to_owned();
+    w.graph.op("SimplifiedLayerNormalization", &[&embedded, &norm], "layer.0.in", &eps);
+    let mut residual = embedded;
     for layer in 0..decoder.layers {
         residual = decoder_layer(w, decoder, options, layer, &residual)?;
         progress(w.data.written(), total);
@@ -212,7 +215,7 @@ fn declare_inputs(w: &mut Writer<'_>, d: &Decoder) {
 }
 
 /// Shape of one layer's keys or values in the window.
-fn window(d: &Decoder) -> [Dim<'static>; 4] {
+pub(super) fn window(d: &Decoder) -> [Dim<'static>; 4] {
     let (heads, width) = (Dim::Fixed(d.kv_heads), Dim::Fixed(d.head_dim));
     [Dim::Fixed(1), heads, Dim::Named("capacity"), width]
 }
@@ -229,7 +232,8 @@ fn decoder_layer(
     let part = |p: LayerPart| Part::Layer(layer, p);
     w.address(layer, residual)?;
     attention(w, d, options, layer)?;
-    w.linear(&at("attended"), &[part(LayerPart::Output)], &at("attention.out"))?;
+    let attended = w.beacon_attention(layer, &at("in"), &at("attended"))?;
+    w.linear(&attended, &[part(LayerPart::Output)], &at("attention.out"))?;
     let norm = w.vector(part(LayerPart::FfnNorm), &at("ffn.norm"))?;
     let middle = at("middle");
     skip_norm(w, d, [&at("attention.out"), residual, &norm], &at("ffn.in"), &middle);
@@ -288,7 +292,7 @@ fn attention(
     let at = |what: &str| format!("layer.{layer}.{what}");
     let part = |p: LayerPart| Part::Layer(layer, p);
     let (q, k, v) = (format!("query.{layer}"), format!("key.{layer}"), at("value"));
-    let x = at("in");
+    let x = w.ordinary_rows(&at("in"));
     let (q_width, kv_width) = (d.heads * d.head_dim, d.kv_heads * d.head_dim);
     let all = [LayerPart::Query, LayerPart::Key, LayerPart::Value].map(part);
     w.low_rank(&x, &all)?;
@@ -308,29 +312,35 @@ fn attention(
     if options.query_layers.contains(&layer) {
         w.graph.output(&q, Type::F32, &[sequence[0], sequence[1], Dim::Fixed(q_width)]);
     }
-    let rotate = |w: &mut Writer<'_>, x: &str, out: &str| {
-        let inputs = [x, "position_ids", "rope.cos", "rope.sin"];
-        w.graph.node(MICROSOFT, "RotaryEmbedding", &inputs, &[out], &[]);
-    };
-    rotate(w, &q, &at("query.rotated"));
-    rotate(w, &k, &at("key.rotated"));
+    rotate(&mut w.graph, &q, "position_ids", &at("query.rotated"));
+    rotate(&mut w.graph, &k, "position_ids", &at("key.rotated"));
     let (past_k, past_v) = (format!("past.{layer}.key"), format!("past.{layer}.value"));
     let (new_k, new_v) = (format!("present.{layer}.key"), format!("present.{layer}.value"));
     let (rq, rk) = (at("query.rotated"), at("key.rotated"));
     let lengths = ["seqlens_k", "total_sequence_length"];
     let inputs = [rq.as_str(), &rk, &v, &past_k, &past_v, lengths[0], lengths[1]];
-    let attributes = [
+    let attended = at("attended");
+    let outputs = [attended.as_str(), &new_k, &new_v];
+    w.graph.node(MICROSOFT, "GroupQueryAttention", &inputs, &outputs, &attributes(d));
+    w.graph.output(&new_k, Type::F32, &window(d));
+    w.graph.output(&new_v, Type::F32, &window(d));
+    Ok(())
+}
+
+/// Rotates all heads of `x` to `positions`.
+pub(super) fn rotate(g: &mut Graph, x: &str, positions: &str, out: &str) {
+    let inputs = [x, positions, "rope.cos", "rope.sin"];
+    g.node(MICROSOFT, "RotaryEmbedding", &inputs, &[out], &[]);
+}
+
+/// Attributes of `GroupQueryAttention`.
+pub(super) fn attributes(d: &Decoder) -> [(&'static str, Attr); 4] {
+    [
         ("num_heads", Attr::Int(d.heads as i64)),
         ("kv_num_heads", Attr::Int(d.kv_heads as i64)),
         ("scale", Attr::Float((1.0 / (d.head_dim as f64).sqrt()) as f32)),
         ("do_rotary", Attr::Int(0)),
-    ];
-    let attended = at("attended");
-    let outputs = [attended.as_str(), &new_k, &new_v];
-    w.graph.node(MICROSOFT, "GroupQueryAttention", &inputs, &outputs, &attributes);
-    w.graph.output(&new_k, Type::F32, &window(d));
-    w.graph.output(&new_v, Type::F32, &window(d));
-    Ok(())
+    ]
 }
 
 /// About how many bytes the external file will have.
@@ -342,10 +352,12 @@ fn estimate(d: &Decoder, memory: Option<&Memory>, kind: WeightKind) -> u64 {
         (Some(memory), WeightKind::Int4) => memory.change_values(d),
         _ => [0, 0],
     };
+    let beacons = memory.is_some_and(|m| !m.card().beacons.is_empty());
+    let beacons = if beacons { beacons::values(d) } else { 0 };
     match kind {
-        WeightKind::F32 => 4 * (layers + tables),
-        WeightKind::F16 => 2 * (layers + tables),
-        WeightKind::Int8 => (layers + tables) * 9 / 8,
-        WeightKind::Int4 => layers * 3 / 4 + tables * 9 / 8 + beside[0] * 9 / 8 + beside[1] * 4,
+        WeightKind::F32 => 4 * (layers + tables + beacons),
+        WeightKind::F16 => 2 * (layers + tables + beacons),
+        WeightKind::Int8 => (layers + tables + beacons) * 9 / 8,
+        WeightKind::Int4 => layers * 3 / 4 + (tables + beacons + beside[0]) * 9 / 8 + beside[1] * 4,
     }
 }

@@ -41,7 +41,7 @@ impl Writer<'_> {
         }
         let cols = rows.len() / total;
         let whole = if names.len() == 1 { names[0].clone() } else { format!("{x}.low") };
-        self.low_rank_product(x, &rows, [total, cols], &whole)?;
+        self.matrix_8(x, &rows, &whole, [total, cols])?;
         if names.len() > 1 {
             let sizes: Vec<i64> = sizes.iter().map(|n| *n as i64).collect();
             let text: Vec<String> = sizes.iter().map(i64::to_string).collect();
@@ -59,38 +59,28 @@ impl Writer<'_> {
         self.kind == crate::card::WeightKind::Int4 && self.memory.is_some()
     }
 
-    /// `x A^T`, with A in 8 bits.
-    fn low_rank_product(
+    /// `x W^T` with a matrix `[rows, cols]` in 8 bits, activations in 8 bits as in the head.
+    pub(super) fn matrix_8(
         &mut self,
         x: &str,
-        a: &[f32],
-        [rows, cols]: [usize; 2],
+        matrix: &[f32],
         name: &str,
+        [rows, cols]: [usize; 2],
     ) -> Result<(), BuildError> {
         let mut packed = Packed::default();
-        for row in a.chunks_exact(cols) {
+        for row in matrix.chunks_exact(cols) {
             packed.dense_8(&mut row.to_vec());
         }
-        self.nbits_constant(name, &packed, [rows, cols])?;
-        let (weight, scale) = (format!("{name}.weight"), format!("{name}.scales"));
-        let level = self.head_accuracy_level;
-        self.matmul_nbits([x, &weight, &scale], name, [rows, cols], 8, level);
-        Ok(())
-    }
-
-    /// Writes packed rows of 8 bits as the constants `{name}.weight` and `{name}.scales`.
-    pub(super) fn nbits_constant(
-        &mut self,
-        name: &str,
-        packed: &Packed,
-        [rows, cols]: [usize; 2],
-    ) -> Result<(), BuildError> {
         let blocks = cols.div_ceil(BLOCK);
         self.data.begin()?;
         self.data.write(&packed.q)?;
         let shape = [rows, blocks, BLOCK];
-        self.graph.external(&format!("{name}.weight"), Type::U8, &shape, self.data.place());
-        self.floats(&format!("{name}.scales"), &packed.scales, &[rows * blocks])?;
+        let weight = format!("{name}.weight");
+        self.graph.external(&weight, Type::U8, &shape, self.data.place());
+        let scale = format!("{name}.scales");
+        self.floats(&scale, &packed.scales, &[rows * blocks])?;
+        let level = self.head_accuracy_level;
+        self.matmul_nbits([x, &weight, &scale], name, [rows, cols], 8, level);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ impl Writer<'_> {
         let Some(memory) = self.memory else { return Ok(()) };
         let Some(shape) = memory.card().address.filter(|a| a.layer == layer) else { return Ok(()) };
         let Some(address) = memory.address()? else { return Ok(()) };
+        let x = &self.ordinary_rows(x);
         let (hidden, width) = (self.weights.decoder().hidden, shape.dim + 1);
         let gain = self.floats("address.gain", &vec![1.0; hidden], &[hidden])?;
         let epsilon = self.weights.decoder().rms_eps;

@@ -1,6 +1,7 @@
 //! The decoder as an ONNX graph, written from its weights.
 
 pub mod abilities;
+mod beacons;
 mod data;
 pub mod graph;
 mod head;

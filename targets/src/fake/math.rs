@@ -58,25 +58,27 @@ pub(super) fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// Attention of one query over `scores.len()` keys and values, `[keys, head_dim]` each.
-/// `sums`, `[head_dim]`, is scratch.
+/// Attention of one query over `scores.len()` keys and values, `[keys, head_dim]` each, that lie in
+/// two parts. `sums`, `[head_dim]`, is scratch.
 pub(super) fn attend(
     query: &[f32],
-    keys: &[f32],
-    values: &[f32],
+    keys: [&[f32]; 2],
+    values: [&[f32]; 2],
     scores: &mut [f32],
     sums: &mut [f64],
     out: &mut [f32],
 ) {
     let d = query.len();
     let scale = 1.0 / (d as f32).sqrt();
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(d)) {
+    let all = keys.iter().flat_map(|keys| keys.chunks_exact(d));
+    for (score, key) in scores.iter_mut().zip(all) {
         *score = dot(query, key) * scale;
     }
     let top = scores.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
     let mut total = 0.0_f64;
     sums.fill(0.0);
-    for (score, value) in scores.iter().zip(values.chunks_exact(d)) {
+    let all = values.iter().flat_map(|values| values.chunks_exact(d));
+    for (score, value) in scores.iter().zip(all) {
         let weight = f64::from((score - top).exp());
         total += weight;
         for (sum, v) in sums.iter_mut().zip(value) {
@@ -112,7 +114,7 @@ mod tests {
     fn attention_by_hand() {
         // Scores 1 * 2 / sqrt(1) and 1 * 0: weights e^2 and 1.
         let mut out = [0.0];
-        attend(&[1.0], &[2.0, 0.0], &[10.0, -10.0], &mut [0.0; 2], &mut [0.0], &mut out);
+        attend(&[1.0], [&[2.0], &[0.0]], [&[10.0], &[-10.0]], &mut [0.0; 2], &mut [0.0], &mut out);
         let e2 = 2f64.exp();
         assert!((f64::from(out[0]) - (10.0 * e2 - 10.0) / (e2 + 1.0)).abs() < 1e-5);
     }

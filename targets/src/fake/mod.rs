@@ -17,7 +17,7 @@ use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepO
 use crate::rope::Rope;
 use crate::window::{Plane, Window};
 
-pub use weights::{FakeAddress, FakeConfig, FakeLayer, FakeWeights};
+pub use weights::{FakeAddress, FakeBeacons, FakeConfig, FakeLayer, FakeWeights};
 
 /// Why a fake engine could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,7 @@ impl FakeEngine {
         }
         let (s, card) = (&mut self.scratch, &self.card);
         math::rms_norm(&s.x, &s.ones, card.rms_eps, &mut s.normed);
+        // Beacons behind the ordinary rows have no place in the outputs.
         math::linear(&s.normed, card.hidden, &weights.key, &mut out.memory_keys);
         math::linear(&s.normed, card.hidden, &weights.query, &mut out.memory_queries);
     }
@@ -135,17 +136,30 @@ impl FakeEngine {
         let (w, s, card) = (&self.weights.layers[layer], &mut self.scratch, &self.card);
         let len = self.window.len();
         math::rms_norm(&s.x, &w.attention_norm, card.rms_eps, &mut s.normed);
-        math::linear(&s.normed, card.hidden, &w.query, &mut s.query);
-        math::linear(&s.normed, card.hidden, &w.key, &mut s.kv);
+        let (q_width, kv_width) = (card.heads * card.head_dim, card.kv_heads * card.head_dim);
+        // Beacons are the last rows and have projections of their own.
+        let rows = input.tokens.len();
+        let own = self.weights.beacons.as_ref().map_or(&[][..], |b| &b.layers[layer]);
+        let (own_query, own) = own.split_at(own.len().min(q_width * card.hidden));
+        let (own_key, own_value) = own.split_at(own.len() / 2);
+        let project = |weight: &[f32], own: &[f32], width: usize, out: &mut [f32]| {
+            let (x, beacons) = s.normed.split_at(rows * card.hidden);
+            let (out, beacons_out) = out.split_at_mut(rows * width);
+            math::linear(x, card.hidden, weight, out);
+            if !beacons.is_empty() {
+                math::linear(beacons, card.hidden, own, beacons_out);
+            }
+        };
+        project(&w.query, own_query, q_width, &mut s.query);
+        project(&w.key, own_key, kv_width, &mut s.kv);
         self.window.write_rows(Plane::Canonical, layer, len, &s.kv);
-        let positions = input.positions.iter().map(|&p| p as usize);
-        self.window.rotate_layer(layer, len, positions);
-        math::linear(&s.normed, card.hidden, &w.value, &mut s.kv);
+        self.window.rotate_layer(layer, len, positions(input));
+        project(&w.value, own_value, kv_width, &mut s.kv);
         self.window.write_rows(Plane::Values, layer, len, &s.kv);
         if let Some(queries) = queries {
-            queries.copy_from_slice(&s.query);
+            queries.copy_from_slice(&s.query[..rows * q_width]);
         }
-        self.attention(layer, input.positions);
+        self.attention(layer, input);
 
         let (w, s, card) = (&self.weights.layers[layer], &mut self.scratch, &self.card);
         math::linear(&s.attended, card.heads * card.head_dim, &w.output, &mut s.normed);
@@ -159,22 +173,29 @@ impl FakeEngine {
     }
 
     /// Attention of `scratch.query` over the window, to `scratch.attended`.
-    fn attention(&mut self, layer: usize, positions: &[i32]) {
+    fn attention(&mut self, layer: usize, input: &StepInput<'_>) {
         let (s, card, window) = (&mut self.scratch, &self.card, &self.window);
         let (d, group) = (card.head_dim, card.heads / card.kv_heads);
-        let heads = s.query.chunks_exact(d).zip(s.attended.chunks_exact_mut(d));
-        for (i, (query, out)) in heads.enumerate() {
-            let (row, head) = (i / card.heads, i % card.heads);
-            let end = window.len() + row + 1;
-            window.rope().rotate(query, positions[row] as usize, &mut s.rotated);
-            math::attend(
-                &s.rotated,
-                window.head(Plane::Rotated, layer, head / group, end),
-                window.head(Plane::Values, layer, head / group, end),
-                &mut s.scores[..end],
-                &mut s.sums,
-                out,
-            );
+        let (len, rows) = (window.len(), input.tokens.len());
+        let width = card.heads * d;
+        let queries = s.query.chunks_exact(width).zip(s.attended.chunks_exact_mut(width));
+        for (row, ((queries, outs), position)) in queries.zip(positions(input)).enumerate() {
+            // A beacon sees the rows up to the one it covers last, then beacons up to itself.
+            let beacon = row.checked_sub(rows).map(|b| (input.beacons[b].last as usize, b));
+            let (seen, beacons) = beacon.map_or((row + 1, 0), |(last, b)| (last + 1, b + 1));
+            let (seen, first) = (len + seen, len + rows);
+            for (head, (query, out)) in
+                queries.chunks_exact(d).zip(outs.chunks_exact_mut(d)).enumerate()
+            {
+                window.rope().rotate(query, position, &mut s.rotated);
+                let plane = |plane| {
+                    let all = window.head(plane, layer, head / group, first + beacons);
+                    [&all[..seen * d], &all[first * d..]]
+                };
+                let (keys, values) = (plane(Plane::Rotated), plane(Plane::Values));
+                let scores = &mut s.scores[..seen + beacons];
+                math::attend(&s.rotated, keys, values, scores, &mut s.sums, out);
+            }
         }
     }
 
@@ -210,7 +231,8 @@ impl Engine for FakeEngine {
     fn step(&mut self, input: &StepInput<'_>, out: &mut StepOutput) -> Result<(), StepError> {
         let (len, rows) = (self.window.len(), input.tokens.len());
         input.check(&self.card, len, self.window.capacity())?;
-        self.scratch.fit(&self.card, rows, self.window.capacity());
+        let slots = rows + input.beacons.len();
+        self.scratch.fit(&self.card, slots, self.window.capacity());
         let width = self.card.heads * self.card.head_dim;
         let asked = if input.queries { self.card.query_layers.len() } else { 0 };
         out.logits.resize(input.logit_rows.len() * self.card.vocab, 0.0);
@@ -226,6 +248,12 @@ impl Engine for FakeEngine {
             let at = token as usize * hidden;
             x.copy_from_slice(&self.weights.embedding[at..at + hidden]);
         }
+        let (_, beacons) = self.scratch.x.split_at_mut(rows * hidden);
+        let own = self.weights.beacons.as_ref().map_or(&[][..], |b| &b.embedding);
+        for (x, beacon) in beacons.chunks_exact_mut(hidden).zip(input.beacons) {
+            let at = usize::from(beacon.ratio) * hidden;
+            x.copy_from_slice(&own[at..at + hidden]);
+        }
         let mut taken_queries = std::mem::take(&mut out.queries);
         let mut queries = taken_queries.chunks_exact_mut(rows * width);
         for layer in 0..self.card.layers {
@@ -238,7 +266,7 @@ impl Engine for FakeEngine {
         }
         out.queries = taken_queries;
         self.head(input, out);
-        self.window.set_len(len + rows).map_err(|e| StepError::Backend(e.to_string()))
+        self.window.set_len(len + slots).map_err(|e| StepError::Backend(e.to_string()))
     }
 
     fn place(&mut self, slot: usize, positions: &[i32], kv: KvView<'_>) -> Result<(), SlotError> {
@@ -272,6 +300,12 @@ impl Engine for FakeEngine {
     fn device(&self) -> (&str, &str) {
         ("fake", self.reason)
     }
+}
+
+/// Positions of a step's rows, then of its beacons.
+fn positions(input: &StepInput<'_>) -> impl Iterator<Item = usize> + Clone {
+    let beacons = input.beacons.iter().map(|b| &input.positions[b.last as usize]);
+    input.positions.iter().chain(beacons).map(|&p| p as usize)
 }
 
 /// What is wrong with a card, for a decoder.
@@ -412,6 +446,26 @@ mod tests {
             ..FakeConfig::default()
         };
         let make = || -> Box<dyn Engine> { Box::new(FakeEngine::random(&config, 11, 600)) };
+        contract::all(&make, Tolerance { chunks: 1e-6, moved: 1e-5 });
+    }
+
+    #[test]
+    fn passes_the_contract_with_a_trained_memory() {
+        let memory = lcedge_models::TrainedMemory {
+            name: "random".into(),
+            hash: String::new(),
+            system: "Answer from memory.".into(),
+            absent: "Not in memory.".into(),
+            address: Some(lcedge_models::TrainedAddress {
+                layer: 1,
+                dim: 24,
+                keys: 4,
+                segment_tokens: 16,
+            }),
+            beacons: vec![4, 8, 16, 32],
+        };
+        let config = FakeConfig { positions: 2048, memory: Some(memory), ..FakeConfig::default() };
+        let make = || -> Box<dyn Engine> { Box::new(FakeEngine::random(&config, 3, 640)) };
         contract::all(&make, Tolerance { chunks: 1e-6, moved: 1e-5 });
     }
 

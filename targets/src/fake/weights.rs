@@ -128,6 +128,17 @@ pub struct FakeWeights {
     pub head: Option<Vec<f32>>,
     /// Of the trained address, where the card has one.
     pub address: Option<FakeAddress>,
+    /// Of the beacons, where the card has ratios.
+    pub beacons: Option<FakeBeacons>,
+}
+
+/// Weights of beacons.
+#[derive(Clone, Debug)]
+pub struct FakeBeacons {
+    /// `[ratios, hidden]`.
+    pub embedding: Vec<f32>,
+    /// `[(heads + 2 kv_heads) * head_dim, hidden]` of each layer: queries, keys, values.
+    pub layers: Vec<Vec<f32>>,
 }
 
 /// Weights of a trained address, `[dim + 1, hidden]` each; the gate is the last row.
@@ -169,7 +180,14 @@ impl FakeWeights {
         let mut vectors = |dim: usize| rng.matrix(dim + 1, hidden, 1.0 / (hidden as f32).sqrt());
         let address = card.memory.as_ref().and_then(|m| m.address);
         let address = address.map(|a| FakeAddress { key: vectors(a.dim), query: vectors(a.dim) });
-        Self { embedding, layers, norm, head, address }
+        let ratios = card.memory.as_ref().map_or(0, |m| m.beacons.len());
+        let beacons = (ratios > 0).then(|| FakeBeacons {
+            embedding: rng.matrix(ratios, hidden, 1.0),
+            layers: (0..card.layers)
+                .map(|_| rng.matrix(heads + 2 * kv, hidden, 1.5 / (hidden as f32).sqrt()))
+                .collect(),
+        });
+        Self { embedding, layers, norm, head, address, beacons }
     }
 
     /// All tensors of a model's file, dense, with the change of a trained memory.
@@ -212,6 +230,10 @@ impl FakeWeights {
                 let turn = |w: &[f32]| transposed(w, card.hidden);
                 FakeAddress { key: turn(&address.key), query: turn(&address.query) }
             }),
+            beacons: memory
+                .filter(|m| !m.card().beacons.is_empty())
+                .map(FakeBeacons::read(card.layers))
+                .transpose()?,
         })
     }
 
@@ -232,7 +254,9 @@ impl FakeWeights {
             ]
         });
         let address = self.address.iter().flat_map(|a| [&a.key, &a.query]);
-        let all = layers.chain([&self.embedding, &self.norm]).chain(&self.head).chain(address);
+        let beacons = self.beacons.iter().flat_map(|b| b.layers.iter().chain([&b.embedding]));
+        let all = layers.chain([&self.embedding, &self.norm]).chain(&self.head);
+        let all = all.chain(address).chain(beacons);
         all.map(|w| size_of_val::<[f32]>(w)).sum()
     }
 
@@ -253,6 +277,16 @@ impl FakeWeights {
         let [key, query] = self.address.as_ref().map_or([0; 2], |a| [a.key.len(), a.query.len()]);
         all.push(("address: key".to_owned(), key, wanted));
         all.push(("address: query".to_owned(), query, wanted));
+        let ratios = card.memory.as_ref().map_or(0, |m| m.beacons.len());
+        let embedding = self.beacons.as_ref().map_or(0, |b| b.embedding.len());
+        all.push(("beacons: embedding".to_owned(), embedding, ratios * hidden));
+        for (i, own) in self.beacons.iter().flat_map(|b| b.layers.iter().enumerate()) {
+            let name = format!("layer {i}: beacons");
+            all.push((name, own.len(), (heads + 2 * kv) * hidden));
+        }
+        if let Some(beacons) = &self.beacons {
+            all.push(("layers of beacons".to_owned(), beacons.layers.len(), card.layers));
+        }
         for (i, l) in self.layers.iter().enumerate() {
             let arrays = [
                 ("attention_norm", l.attention_norm.len(), hidden),
@@ -268,6 +302,19 @@ impl FakeWeights {
             all.extend(arrays.map(|(n, found, want)| (format!("layer {i}: {n}"), found, want)));
         }
         all.into_iter().find(|(_, found, want)| found != want)
+    }
+}
+
+impl FakeBeacons {
+    /// Reads them for a decoder of `layers` layers.
+    fn read(layers: usize) -> impl Fn(&Memory) -> Result<Self, FakeError> {
+        move |memory| {
+            let all = (0..layers).map(|layer| memory.beacon_projection(layer));
+            Ok(Self {
+                embedding: memory.beacon_embedding()?,
+                layers: all.collect::<Result<_, _>>()?,
+            })
+        }
     }
 }
 

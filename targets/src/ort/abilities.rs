@@ -37,6 +37,13 @@ pub const BLOCKS_OF_8_BITS: Ability = Ability {
     before: "1.22 fails when it runs, older ones when they load",
 };
 
+/// Attention of beacons: graphs that have them need it.
+pub const ATTENTION_BIAS: Ability = Ability {
+    name: "GroupQueryAttention with a bias, for beacons",
+    since: version(22),
+    before: "1.21 and older refuse the graph",
+};
+
 /// Saving packed matrices: used where it is there.
 pub const SAVES_PACKED: Ability = Ability {
     name: "saving packed matrices",
@@ -60,16 +67,17 @@ pub struct AbilityError {
     pub ability: Ability,
 }
 
-/// Whether `found` can run a graph of these weights.
+/// Whether `found` can run a graph of these weights, with beacons or without.
 ///
 /// # Errors
 /// [`AbilityError`] names the first ability that is lacking.
-pub fn check(found: OrtVersion, weights: WeightKind) -> Result<(), AbilityError> {
+pub fn check(found: OrtVersion, weights: WeightKind, beacons: bool) -> Result<(), AbilityError> {
     let needed: &[Ability] = match weights {
         WeightKind::F32 | WeightKind::F16 => &[ATTENTION],
         WeightKind::Int8 | WeightKind::Int4 => &[ATTENTION, BLOCKS_OF_8_BITS],
     };
-    match needed.iter().find(|a| found < a.since) {
+    let beacons = beacons.then_some(&ATTENTION_BIAS);
+    match needed.iter().chain(beacons).find(|a| found < a.since) {
         None => Ok(()),
         Some(&ability) => Err(AbilityError { found, weights, ability }),
     }
@@ -90,9 +98,13 @@ mod tests {
             (23, WeightKind::Int4, true),
             (31, WeightKind::Int8, true),
         ] {
-            assert_eq!(check(version(minor), weights).is_ok(), able, "1.{minor} {weights:?}");
+            let checked = check(version(minor), weights, false).is_ok();
+            assert_eq!(checked, able, "1.{minor} {weights:?}");
         }
-        let text = check(version(22), WeightKind::Int4).unwrap_err().to_string();
+        assert!(check(version(22), WeightKind::F32, true).is_ok());
+        let text = check(version(21), WeightKind::F32, true).unwrap_err().to_string();
+        assert!(text.contains("beacons") && text.contains("1.22.0"), "{text}");
+        let text = check(version(22), WeightKind::Int4, false).unwrap_err().to_string();
         assert!(
             text.contains("1.22.0") && text.contains("1.23.0") && text.contains("--ort"),
             "{text}"

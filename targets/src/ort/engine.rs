@@ -12,6 +12,7 @@ use lcedge_models::{Card, Prepared, TrainedAddress};
 use ort::session::{RunOptions, Session};
 
 use super::abilities::{self, AbilityError};
+use super::beacons::Beacons;
 use super::bind::BoundWindow;
 use super::opening::{Opening, weights_bytes};
 use super::provider::{self, Cpu, Cuda, Provider};
@@ -124,6 +125,15 @@ const SMALL_INPUTS: [&str; 7] = [
     "targets",
 ];
 
+/// Inputs of a graph with beacons, behind them.
+const BEACON_INPUTS: [&str; 5] = [
+    "beacon_ratio",
+    "beacon_position_ids",
+    "beacon_seqlens_k",
+    "beacon_total_sequence_length",
+    "beacon_attention_bias",
+];
+
 /// A decoder run by ONNX Runtime, with its window in host memory.
 pub struct OrtEngine {
     card: Card,
@@ -134,6 +144,8 @@ pub struct OrtEngine {
     /// Bound as `past.{l}.key`, `past.{l}.value` of each layer, and as `present.*`.
     bound: BoundWindow,
     feed: Feed,
+    /// Inputs and keys of beacons, where the model has them.
+    beacons: Option<Beacons>,
     /// `key.{l}` of each layer, `[1, S, kv_heads * head_dim]`.
     keys: Vec<Lent<f32>>,
     /// `query.{l}` of each of the card's query layers, `[1, S, heads * head_dim]`.
@@ -183,7 +195,7 @@ impl OrtEngine {
         card: Card,
         options: &EngineOptions,
     ) -> Result<Self, LoadError> {
-        abilities::check(runtime.version(), card.weights)?;
+        abilities::check(runtime.version(), card.weights, has_beacons(&card))?;
         let there = provider::available(&runtime.library().path, Path::new("/"));
         let choice = choose::choose(options.device, &there)?;
         let provider: Box<dyn Provider> = match choice.device {
@@ -240,6 +252,7 @@ impl OrtEngine {
             call,
             bound,
             feed: Feed::new(),
+            beacons: has_beacons(card).then(|| Beacons::new(card.layers)),
             device: choice.device,
             reason: choice.reason,
             packed,
@@ -291,6 +304,9 @@ impl OrtEngine {
         for vectors in addresses.iter_mut().filter(|_| input.memory) {
             vectors.reshape(&self.host, &[1, rows as i64, width])?;
         }
+        if let Some(beacons) = &mut self.beacons {
+            beacons.fill(&self.host, input, self.bound.window().len(), card)?;
+        }
         out.logits.resize(input.logit_rows.len() * card.vocab, 0.0);
         out.logprobs.resize(input.score_rows.len(), 0.0);
         let shape = [input.logit_rows.len() as i64, card.vocab as i64];
@@ -299,9 +315,19 @@ impl OrtEngine {
         let logprobs = Tensor::over(&self.host, &mut out.logprobs, &shape)?;
 
         let window = self.bound.lend();
-        let inputs = self.feed.lend().into_iter().chain(window.iter().map(Some));
-        let outputs = window.iter().map(Some);
+        let (feed, own_keys, again) = match &mut self.beacons {
+            Some(beacons) => {
+                let (feed, keys) = beacons.lend();
+                (Some(feed), keys, window)
+            }
+            None => (None, &mut [][..], &[][..]),
+        };
+        let inputs = self.feed.lend().into_iter().chain(feed.into_iter().flatten());
+        let inputs = inputs.chain(window.iter().map(Some));
+        // The beacons' attention writes behind the ordinary rows in the same memory.
+        let outputs = window.iter().chain(again).map(Some);
         let outputs = outputs.chain(self.keys.iter_mut().map(Lent::lend));
+        let outputs = outputs.chain(own_keys.iter_mut().map(Lent::lend));
         let outputs = outputs.chain([Some(&logits), Some(&logprobs)]);
         let queries = self.queries.iter_mut().map(Lent::lend);
         let outputs = outputs.chain(queries.map(|q| q.filter(|_| input.queries)));
@@ -411,7 +437,11 @@ impl Engine for OrtEngine {
         for (layer, key) in self.keys.iter().enumerate() {
             window.write_rows(Plane::Canonical, layer, len, key.values());
         }
-        let len = len + input.tokens.len();
+        let behind = len + input.tokens.len();
+        for (layer, key) in self.beacons.iter().flat_map(|b| b.keys.iter().enumerate()) {
+            window.write_rows(Plane::Canonical, layer, behind, key.values());
+        }
+        let len = behind + input.beacons.len();
         window.set_len(len).map_err(|e| StepError::Backend(e.to_string()))
     }
 
@@ -437,7 +467,8 @@ impl Engine for OrtEngine {
 
     fn usage(&self) -> EngineMemory {
         let lent = self.keys.iter().chain(&self.queries);
-        let lent = lent.chain(self.address.iter().flatten()).map(Lent::bytes).sum::<usize>();
+        let lent = lent.chain(self.address.iter().flatten()).map(Lent::bytes).sum::<usize>()
+            + self.beacons.as_ref().map_or(0, Beacons::bytes);
         let window = self.bound.window();
         EngineMemory {
             weights_bytes: self.weights_bytes,
@@ -458,15 +489,26 @@ fn names(card: &Card) -> (Vec<String>, Vec<String>) {
         (0..card.layers).flat_map(layer).collect()
     };
     let mut inputs: Vec<String> = SMALL_INPUTS.map(str::to_owned).to_vec();
-    inputs.extend(caches("past"));
     let mut outputs = caches("present");
-    outputs.extend((0..card.layers).map(|l| format!("key.{l}")));
+    let keys = |which: &'static str| (0..card.layers).map(move |l| format!("{which}.{l}"));
+    if has_beacons(card) {
+        inputs.extend(BEACON_INPUTS.map(str::to_owned));
+        outputs.extend(caches("beacon_present"));
+    }
+    inputs.extend(caches("past"));
+    outputs.extend(keys("key"));
+    outputs.extend(keys("beacon_key").filter(|_| has_beacons(card)));
     outputs.extend(["logits", "token_logprob"].map(str::to_owned));
     outputs.extend(card.query_layers.iter().map(|l| format!("query.{l}")));
     if address(card).is_some() {
         outputs.extend(["memory_key", "memory_query"].map(str::to_owned));
     }
     (inputs, outputs)
+}
+
+/// Whether a model has beacons.
+pub(super) fn has_beacons(card: &Card) -> bool {
+    card.memory.as_ref().is_some_and(|m| !m.beacons.is_empty())
 }
 
 /// The trained address of a model, where it has one.

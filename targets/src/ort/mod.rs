@@ -1,6 +1,7 @@
 //! ONNX Runtime: found or fetched, loaded, and run.
 
 pub mod abilities;
+mod beacons;
 mod bind;
 mod dynamic;
 mod engine;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use lcedge_models::{Card, WeightKind};
 use ort::session::Session;
 
-use super::engine::{LoadError, OrtEngine, Packing};
+use super::engine::{LoadError, OrtEngine, Packing, has_beacons};
 use super::provider::Provider;
 use super::runtime::Runtime;
 use super::session::{self, Packed, Setup};
 use crate::choose::{self, Choice, Device};
-use crate::engine::{Engine, StepInput, StepOutput};
+use crate::engine::{BeaconRow, Engine, StepInput, StepOutput};
 
 /// Largest difference allowed between logits of packed matrices from disk and from memory,
 /// relative to one plus the largest logit: they are the same matrices in the same kernels.
@@ -100,13 +100,16 @@ impl Opening<'_> {
         ))
     }
 
-    /// Logits of all rows of a chunk of twelve tokens and of one token behind it.
+    /// Logits of all rows of a chunk of twelve tokens and of one token behind it; where the model has
+    /// beacons, also what one more token makes of theirs.
     fn logits(&self, session: Session) -> Result<Vec<f32>, String> {
         let choice = Choice { device: Device::Cpu, reason: String::new() };
         let mut engine =
-            OrtEngine::assemble(self, session, 16, choice, None).map_err(|e| e.to_string())?;
+            OrtEngine::assemble(self, session, 20, choice, None).map_err(|e| e.to_string())?;
         let mut all = Vec::new();
         let mut out = StepOutput::default();
+        let beacons = [3, 7, 11].map(|last| BeaconRow { last, ratio: 0 });
+        let beacons = if has_beacons(self.card) { &beacons[..] } else { &[] };
         for range in [0..12_u32, 12..13] {
             let tokens: Vec<u32> =
                 range.clone().map(|i| (i + 3) * 7919 % self.card.vocab as u32).collect();
@@ -118,7 +121,7 @@ impl Opening<'_> {
                 logit_rows: &rows,
                 score_rows: &[],
                 score_targets: &[],
-                queries: false,
+                beacons: if rows.len() > 1 { beacons } else { &[] },
                 ..StepInput::default()
             };
             engine.step(&input, &mut out).map_err(|e| e.to_string())?;

@@ -5,9 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use lcedge_models::WeightKind;
-use lcedge_targets::{Engine, FakeConfig, FakeEngine, StepInput, StepOutput};
+use lcedge_targets::{BeaconRow, Engine, FakeConfig, FakeEngine, StepInput, StepOutput};
 
 use crate::common::{Small, engine};
+use crate::memory::Woven;
 
 thread_local! {
     /// Allocations of this thread.
@@ -41,6 +42,9 @@ static ALLOCATOR: Counting = Counting;
 
 /// Chunks of several sizes with everything asked for, evictions, placing and decoding.
 fn rounds(engine: &mut dyn Engine, out: &mut StepOutput, kv: &mut lcedge_memory::KvBuf) {
+    let beacons = [7, 15, 23, 39].map(|last| BeaconRow { last, ratio: 1 });
+    let known = engine.card().memory.as_ref().map_or(0, |m| m.beacons.len());
+    let beacons = if known > 1 { &beacons[..] } else { &[] };
     let tokens: [u32; 96] = std::array::from_fn(|i| i as u32);
     let positions: [i32; 96] = std::array::from_fn(|i| i as i32 + 50);
     let rows: [u32; 96] = std::array::from_fn(|i| i as u32);
@@ -52,7 +56,8 @@ fn rounds(engine: &mut dyn Engine, out: &mut StepOutput, kv: &mut lcedge_memory:
             score_rows: &rows[..chunk],
             score_targets: &tokens[..chunk],
             queries: chunk > 1,
-            ..StepInput::default()
+            memory: chunk > 7,
+            beacons: if chunk > 7 { beacons } else { &[] },
         };
         engine.set_len(64).unwrap();
         engine.step(&input, out).unwrap();
@@ -77,10 +82,13 @@ fn allocations(engine: &mut dyn Engine) -> u64 {
 fn steps_of_the_plain_engine_allocate_nothing() {
     let mut fake = FakeEngine::random(&FakeConfig::default(), 5, 200);
     assert_eq!(allocations(&mut fake), 0);
+    assert_eq!(allocations(&mut Woven::new().fake(200)), 0);
 }
 
 #[test]
 fn steps_over_onnx_runtime_allocate_nothing_in_our_code() {
     let mut engine = engine(Small::Stories, WeightKind::F32, 200);
+    assert_eq!(allocations(&mut engine), 0);
+    let mut engine = Woven::new().engine(WeightKind::F32, 200);
     assert_eq!(allocations(&mut engine), 0);
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod allocation;
 #[cfg(test)]
+mod beacons;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod contract;

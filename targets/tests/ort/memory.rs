@@ -2,78 +2,91 @@
 
 use std::path::{Path, PathBuf};
 
-use lcedge_models::fetch::sha256_file;
 use lcedge_models::onnx::{BuildOptions, build};
 use lcedge_models::{
     Card, Memory, MemoryChoice, MemorySource, TrainedAddress, WeightKind, Weights,
 };
 use lcedge_targets::contract::{assert_close, read};
+use lcedge_targets::ort::OrtEngine;
 use lcedge_targets::{Engine, FakeEngine, StepInput, StepOutput};
 use tempfile::TempDir;
 
-use crate::common::{Golden, Model, open, options};
+use crate::common::{Golden, Model, data, open, options};
 use crate::smollm2;
 
 const TOLERANCE: f32 = 1e-4;
-
-/// Files of the tiny memory.
-const FILES: &[&str] = &["memory.safetensors"];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// A random model of two layers with a random memory.
-struct Tiny {
+/// A random model of two layers with a random memory: change, address, beacons.
+pub(crate) struct Woven {
     folder: TempDir,
     weights: Weights,
     memory: Memory,
 }
 
-impl Tiny {
-    fn new() -> Self {
-        let from = repository("models/forge/golden/tiny");
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = serde_json::Map::new();
-        for &name in FILES {
-            std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
-            let hash = sha256_file(&from.join(name)).unwrap();
-            files.insert(name.into(), serde_json::json!({ "sha256": hash }));
-        }
-        let card = serde_json::json!({
-            "base": { "sha256": sha256_file(&from.join("model.safetensors")).unwrap(),
-                      "file": "model.safetensors" },
-            "files": files,
-            "lora": { "scale": 1.0 },
-            "address": { "layer": 1, "dim": 128, "keys_per_block": 4, "block": 64 },
-            "prompt": { "system": "Answer from memory.", "absent": "Not in memory." },
-        });
-        std::fs::write(folder.path().join("memory.json"), card.to_string()).unwrap();
+impl Woven {
+    pub(crate) fn new() -> Self {
+        let from = data("woven");
         let weights = Weights::open(&from).unwrap();
-        let source = MemorySource::folder(folder.path()).unwrap();
+        let source = MemorySource::folder(&from).unwrap();
         source.check_base(&from, None).unwrap();
         let memory = source.open(weights.decoder()).unwrap();
+        Self { folder: tempfile::tempdir().unwrap(), weights, memory }
+    }
+
+    /// The same without beacons.
+    pub(crate) fn without_beacons() -> Self {
+        let from = data("woven");
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(from.join("memory.json")).unwrap();
+        let mut card: serde_json::Value = serde_json::from_str(&text).unwrap();
+        card["files"].as_object_mut().unwrap().remove("beacons.safetensors").unwrap();
+        std::fs::write(folder.path().join("memory.json"), card.to_string()).unwrap();
+        let name = "memory.safetensors";
+        std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        let weights = Weights::open(&from).unwrap();
+        let memory = MemorySource::folder(folder.path()).unwrap().open(weights.decoder()).unwrap();
         Self { folder, weights, memory }
+    }
+
+    pub(crate) fn golden(name: &str) -> Golden {
+        Golden::open(&data("woven").join(format!("{name}.golden.safetensors")))
+    }
+
+    pub(crate) fn fake(&self, capacity: usize) -> FakeEngine {
+        let card = self.card(WeightKind::F32);
+        FakeEngine::with_memory(card, &self.weights, Some(&self.memory), capacity).unwrap()
+    }
+
+    pub(crate) fn engine(&self, kind: WeightKind, capacity: usize) -> OrtEngine {
+        open(&self.graph(kind), &options(capacity))
     }
 
     fn card(&self, kind: WeightKind) -> Card {
         let d = self.weights.decoder();
         Card {
-            name: format!("tiny-{kind:?}"),
+            name: format!("woven-{kind:?}"),
             positions: 2048,
             rope_theta: d.rope_theta,
             rms_eps: d.rms_eps,
             weights: kind,
+            query_layers: vec![0, 1],
             memory: Some(self.memory.card().clone()),
             ..Card::for_test(d.layers, d.hidden, d.ffn, d.heads, d.kv_heads, d.head_dim, d.vocab)
         }
     }
 
-    fn graph(&self, kind: WeightKind) -> Model {
+    pub(crate) fn graph(&self, kind: WeightKind) -> Model {
         let dir = self.folder.path().join(format!("{kind:?}"));
-        std::fs::create_dir(&dir).unwrap();
-        let options = BuildOptions { positions: 2048, ..BuildOptions::of(kind) };
-        build(&self.weights, Some(&self.memory), &options, &dir, &mut |_, _| {}).unwrap();
+        if !dir.is_dir() {
+            std::fs::create_dir(&dir).unwrap();
+            let query_layers = vec![0, 1];
+            let options = BuildOptions { positions: 2048, query_layers, ..BuildOptions::of(kind) };
+            build(&self.weights, Some(&self.memory), &options, &dir, &mut |_, _| {}).unwrap();
+        }
         Model { graph: dir.join("model.onnx"), card: self.card(kind) }
     }
 }
@@ -114,8 +127,8 @@ fn whole(engine: &mut dyn Engine, tokens: &[u32]) -> StepOutput {
     out
 }
 
-/// The first step of the tiny golden file sees nothing but its own tokens.
-fn equals_tiny(engine: &mut dyn Engine, golden: &Golden, tolerance: f32) {
+/// The first step of the golden file sees nothing but its own tokens.
+fn equals_first_step(engine: &mut dyn Engine, golden: &Golden, tolerance: f32) {
     let (n, card) = (128, engine.card().clone());
     let address = card.memory.as_ref().unwrap().address.unwrap();
     let out = whole(engine, &golden.ids[..n]);
@@ -136,25 +149,24 @@ fn equals_tiny(engine: &mut dyn Engine, golden: &Golden, tolerance: f32) {
 
 #[test]
 fn a_changed_decoder_and_its_address_equal_pytorch() {
-    let tiny = Tiny::new();
-    let golden = Golden::open(&repository("models/forge/golden/tiny/golden.safetensors"));
-    let card = tiny.card(WeightKind::F32);
-    let mut fake = FakeEngine::with_memory(card, &tiny.weights, Some(&tiny.memory), 400).unwrap();
-    equals_tiny(&mut fake, &golden, TOLERANCE);
-    let mut ort = open(&tiny.graph(WeightKind::F32), &options(400));
-    equals_tiny(&mut ort, &golden, TOLERANCE);
+    let woven = Woven::new();
+    let golden = Woven::golden("loop");
+    let mut fake = woven.fake(400);
+    equals_first_step(&mut fake, &golden, TOLERANCE);
+    let mut ort = woven.engine(WeightKind::F32, 400);
+    equals_first_step(&mut ort, &golden, TOLERANCE);
 }
 
 /// The logits that the change makes, in every way of storing weights. The model has one or two
 /// blocks of 32 a row: coarser than a larger one.
 #[test]
 fn every_kind_has_the_change() {
-    let tiny = Tiny::new();
-    let golden = Golden::open(&repository("models/forge/golden/tiny/golden.safetensors"));
+    let woven = Woven::new();
+    let golden = Woven::golden("loop");
     let ids = &golden.ids[..128];
     let mut stock = FakeEngine::from_weights(
-        Card { memory: None, ..tiny.card(WeightKind::F32) },
-        &tiny.weights,
+        Card { memory: None, ..woven.card(WeightKind::F32) },
+        &woven.weights,
         400,
     )
     .unwrap();
@@ -167,7 +179,7 @@ fn every_kind_has_the_change() {
     let base = gap(&stock.logits);
     for (kind, most) in [(WeightKind::F16, 0.01), (WeightKind::Int8, 0.1), (WeightKind::Int4, 0.6)]
     {
-        let mut engine = open(&tiny.graph(kind), &options(400));
+        let mut engine = woven.engine(kind, 400);
         let out = whole(&mut engine, ids);
         let gap = gap(&out.logits) / base;
         println!("{kind:?}: {gap:.4} of the change is missing or wrong");
@@ -179,8 +191,8 @@ fn every_kind_has_the_change() {
 /// What was not asked for is not given, and a stock model gives none.
 #[test]
 fn vectors_come_when_they_are_asked_for() {
-    let tiny = Tiny::new();
-    let mut engine = open(&tiny.graph(WeightKind::F32), &options(400));
+    let woven = Woven::new();
+    let mut engine = woven.engine(WeightKind::F32, 400);
     let mut out = whole(&mut engine, &[1, 2, 3]);
     assert_eq!((out.memory_keys.len(), out.memory_queries.len()), (3 * 129, 3 * 129));
     let input = StepInput { tokens: &[4], positions: &[3], ..StepInput::default() };
