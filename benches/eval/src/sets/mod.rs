@@ -17,6 +17,7 @@ mod passkey;
 mod records;
 mod ruler;
 mod scoring;
+mod stem;
 mod tally;
 
 use std::io::BufRead;

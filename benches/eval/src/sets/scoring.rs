@@ -1,6 +1,7 @@
 //! How the sets score an answer, as their own programs do it.
 
 use super::babilong::only_label;
+use super::stem::stem;
 use crate::score::answers;
 
 /// How an answer is scored.
@@ -96,13 +97,14 @@ fn words(text: &str, left_out: &[&str]) -> Vec<String> {
     text.split_whitespace().filter(|w| !left_out.contains(w)).map(str::to_owned).collect()
 }
 
-/// Overlap of the words of `said` with those of `expected`: harmonic mean of precision and recall,
-/// in lower case, without signs and articles. LoCoMo's own program also takes words back to their
-/// stem; this one does not, so it is never more generous.
+/// Overlap of the stems of the words of `said` with those of `expected`: harmonic mean of precision
+/// and recall, in lower case, without signs and articles.
 #[must_use]
 pub fn f1(said: &str, expected: &str) -> f64 {
-    let left_out = ["a", "an", "the", "and"];
-    let (said, mut wanted) = (words(said, &left_out), words(expected, &left_out));
+    let stems = |text: &str| -> Vec<String> {
+        words(text, &["a", "an", "the", "and"]).iter().map(|w| stem(w)).collect()
+    };
+    let (said, mut wanted) = (stems(said), stems(expected));
     let total = said.len() + wanted.len();
     let mut shared = 0;
     for word in &said {
@@ -169,7 +171,8 @@ mod tests {
         assert_eq!(f1("7 May 2023", "7 May 2023"), 1.0);
         assert_eq!(f1("no idea", "7 May 2023"), 0.0);
         assert_eq!(f1("", ""), 0.0);
-        assert_eq!(Scoring::F1("a cat".to_owned()).score("cats, cat", true), Some(2.0 / 3.0));
+        assert_eq!(Scoring::F1("a cat".to_owned()).score("Cats, dogs", true), Some(2.0 / 3.0));
+        assert_eq!(f1("She went camping twice.", "camped"), 0.4);
         let parts = Scoring::F1Parts(strings(&["pottery", "camping trips"]));
         assert_eq!(parts.score("camping, pottery", true), Some((1.0 + 2.0 / 3.0) / 2.0));
     }
