@@ -44,6 +44,7 @@ fn fill(store: &mut Store, blocks: usize) -> Result<Vec<BlockId>, Box<dyn Error>
             ends_mid_line: false,
             dtype: KvDtype::Int8,
             payload: &payload,
+            beacons: None,
             address: &BlockAddress::default(),
         })?);
     }

@@ -196,6 +196,7 @@ fn append(
             ends_mid_line: false,
             dtype: KvDtype::Int8,
             payload: &payload,
+            beacons: None,
             address: &address(options.address, r),
         })?;
         if (n + 1) % COMMIT == 0 {

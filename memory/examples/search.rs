@@ -106,6 +106,7 @@ fn fill(blocks: usize, r: &mut Random) -> Result<(Store, Vec<BlockAddress>), Box
             ends_mid_line: false,
             dtype: KvDtype::Int8,
             payload: &[],
+            beacons: None,
             address: &address,
         })?;
         addresses.push(address);

@@ -100,10 +100,50 @@ pub struct BlockRecord<'a> {
     pub ends_mid_line: bool,
     /// Encoding of `payload`.
     pub dtype: KvDtype,
-    /// Encoded keys and values; empty for a block that is text only.
+    /// Encoded keys and values; empty for a block that has none.
     pub payload: &'a [u8],
+    /// Its beacons, when it has some.
+    pub beacons: Option<BeaconRecord<'a>>,
     /// What the block is found by; [`BlockAddress::default`] when it has none.
     pub address: &'a BlockAddress,
+}
+
+/// Beacons of a block to be appended: a few condensed keys and values that stand for its tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct BeaconRecord<'a> {
+    /// Tokens that one beacon stands for.
+    pub ratio: u16,
+    /// Beacons, at least one.
+    pub count: u16,
+    /// Encoding of `payload`.
+    pub dtype: KvDtype,
+    /// Their encoded keys and values; not empty.
+    pub payload: &'a [u8],
+}
+
+/// What is known of a block's beacons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeaconInfo {
+    /// Tokens that one beacon stands for.
+    pub ratio: u16,
+    /// Beacons.
+    pub count: u16,
+    /// Encoding of their keys and values.
+    pub dtype: KvDtype,
+    /// Bytes of their keys and values.
+    pub bytes: u32,
+}
+
+/// How much of a block is left. Text, tokens and address always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockState {
+    /// Text only: recalling it means encoding it again.
+    Text,
+    /// Beacons and text.
+    Beacons,
+    /// The keys and values of all tokens, with beacons or without.
+    Exact,
 }
 
 /// What is known of a stored block without reading it.
@@ -131,6 +171,36 @@ pub struct BlockInfo {
     pub kv: Option<KvDtype>,
     /// Bytes of its keys and values.
     pub kv_bytes: u32,
+    /// Its beacons; `None` when it has none.
+    pub beacons: Option<BeaconInfo>,
+}
+
+impl BlockInfo {
+    /// How much of the block is left.
+    #[must_use]
+    pub const fn state(&self) -> BlockState {
+        match (self.kv, self.beacons) {
+            (Some(_), _) => BlockState::Exact,
+            (None, Some(_)) => BlockState::Beacons,
+            (None, None) => BlockState::Text,
+        }
+    }
+}
+
+/// Where a session goes on after a restart, as it said itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPoint {
+    /// Its name.
+    pub name: String,
+    /// When it was committed, milliseconds since 1970 UTC.
+    pub time_unix_ms: i64,
+    /// The source version that it was absorbing.
+    pub source: SourceId,
+    /// Blocks of that source that had been appended when the point was set. More may be there: after
+    /// a crash just before a point was acknowledged, its blocks can have arrived without it.
+    pub blocks: u32,
+    /// The bytes that were given to [`Store::set_session`](crate::Store::set_session).
+    pub state: Vec<u8>,
 }
 
 /// How far a source version has been absorbed: what a run continues from.

@@ -4,7 +4,7 @@
 pub(crate) mod query;
 mod rows;
 
-pub(crate) use rows::{BlockRow, PageRow, SegmentRow, SourceRow};
+pub(crate) use rows::{BlockRow, PageRow, SegmentRow, SessionRow, SourceRow};
 
 use std::{
     ops::RangeInclusive,
@@ -25,8 +25,11 @@ use crate::{
 /// Name of the file in the store's folder.
 pub(crate) const FILE: &str = "catalogue.sqlite";
 
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_pages.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_pages.sql"),
+    include_str!("../migrations/0003_beacons_sessions.sql"),
+];
 
 /// A connection; clones share it.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) blocks: &'a [NewBlock],
     pub(crate) quarantined: &'a [Quarantined],
     pub(crate) pages: &'a [PageRow],
+    /// Points of sessions; `None` takes one away.
+    pub(crate) sessions: &'a [(String, Option<SessionRow>)],
     /// Numbers of pages that nothing points to any more.
     pub(crate) pages_gone: &'a [u32],
     /// The id of the next block.
@@ -115,6 +120,16 @@ impl View<'_> {
         rows::has_ordinal(&self.0, source, ordinal)
     }
 
+    /// The point of a session, as it is stored.
+    pub(crate) fn session(&self, name: &str) -> Result<Option<SessionRow>, CatalogueError> {
+        rows::session(&self.0, name)
+    }
+
+    /// Names of all sessions that have a point.
+    pub(crate) fn session_names(&self) -> Result<Vec<String>, CatalogueError> {
+        rows::session_names(&self.0)
+    }
+
     /// The last block of a source.
     pub(crate) fn last_block(&self, source: SourceId) -> Result<Option<BlockId>, CatalogueError> {
         rows::last_block(&self.0, source)
@@ -142,7 +157,9 @@ impl Catalogue {
         // few transactions is brought up to date when it is opened.
         let level = match sync {
             SyncPolicy::None => "OFF",
-            SyncPolicy::Data | SyncPolicy::Full => "NORMAL",
+            SyncPolicy::Data => "NORMAL",
+            // Points of sessions are nowhere else.
+            SyncPolicy::Full => "FULL",
         };
         conn.execute_batch(&format!(
             "PRAGMA synchronous = {level}; PRAGMA cache_size = -4096; PRAGMA foreign_keys = OFF;"
@@ -264,6 +281,12 @@ fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueE
     }
     for p in batch.pages {
         rows::put_page(tx, p)?;
+    }
+    for (name, session) in batch.sessions {
+        match session {
+            Some(session) => rows::put_session(tx, session)?,
+            None => rows::drop_session(tx, name)?,
+        }
     }
     if let Some(next_id) = batch.next_id {
         rows::put_next_id(tx, next_id)?;

@@ -163,6 +163,14 @@ pub enum SourceError {
         /// The id.
         id: SourceId,
     },
+    /// A session's point of more bytes than are taken.
+    #[error("a resume point of {bytes} bytes (at most {max} are taken)")]
+    SessionBytes {
+        /// Bytes given.
+        bytes: usize,
+        /// Most taken.
+        max: usize,
+    },
 }
 
 /// Why a block was not appended. The store is as it was before.
@@ -202,6 +210,16 @@ pub enum AppendError {
     Span {
         /// The span.
         span: crate::Span,
+    },
+    /// Beacons without keys and values, or none of them.
+    #[error("{count} beacons of ratio {ratio} in {bytes} bytes")]
+    Beacons {
+        /// Tokens that one stands for.
+        ratio: u16,
+        /// How many.
+        count: u16,
+        /// Bytes of their keys and values.
+        bytes: usize,
     },
     /// A surprise that is no number.
     #[error("a surprise of {nats} nats")]
@@ -299,6 +317,18 @@ pub enum ReadError {
     NoKv {
         /// The block.
         id: BlockId,
+    },
+    /// The block has no beacons.
+    #[error("block {} has no beacons", id.0)]
+    NoBeacons {
+        /// The block.
+        id: BlockId,
+    },
+    /// The point of a session is not what was written.
+    #[error("the resume point of session {name:?} is damaged")]
+    SessionDamaged {
+        /// The session.
+        name: String,
     },
     /// The bytes on disk are not what was written. The block is quarantined from now on.
     #[error("block {} is damaged: {what} (segment {segment}, offset {offset})", id.0)]

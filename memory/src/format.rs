@@ -7,7 +7,14 @@ pub(crate) mod segment;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the format that this code writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// Oldest version that it reads.
+pub(crate) const FORMAT_VERSION_MIN: u32 = 1;
+
+/// Whether this code reads a version.
+pub(crate) const fn is_read(version: u32) -> bool {
+    version >= FORMAT_VERSION_MIN && version <= FORMAT_VERSION
+}
 
 /// All records begin at, and are as long as, a multiple of this. It is a cache line, and the
 /// alignment that kernels want of a payload.

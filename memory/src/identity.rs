@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AddressLayout, Geometry, OpenError,
     error::{geometry_text, layout_text},
-    format::{FORMAT_VERSION, checksum, segment::Identity},
+    format::{FORMAT_VERSION, checksum, is_read, segment::Identity},
     storage::{Storage, read_all},
     text::{hex, unhex},
 };
@@ -92,6 +92,14 @@ pub(crate) fn create(storage: &dyn Storage, id: &Identity) -> Result<(), OpenErr
     storage.sync_dir("").map_err(failed)
 }
 
+/// Writes the identity anew when it is of an older format.
+pub(crate) fn upgrade(storage: &dyn Storage, id: &Identity) -> Result<(), OpenError> {
+    let failed = |e| io_error(storage, FILE, e);
+    let bytes = storage.open(FILE, false).and_then(|f| read_all(&*f, BYTES_MAX)).map_err(failed)?;
+    let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| failed(e.into()))?;
+    if stored.format < FORMAT_VERSION { create(storage, id) } else { Ok(()) }
+}
+
 /// Reads the identity; `None` when there is no such file.
 pub(crate) fn load(storage: &dyn Storage) -> Result<Option<Identity>, OpenError> {
     let bytes = match storage.open(FILE, false) {
@@ -107,7 +115,7 @@ fn parse(bytes: &[u8], path: PathBuf) -> Result<Identity, OpenError> {
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
     if let Some(found) = value.get("format").and_then(serde_json::Value::as_u64)
-        && found != u64::from(FORMAT_VERSION)
+        && !u32::try_from(found).is_ok_and(is_read)
     {
         return Err(OpenError::Version { path, found, known: u64::from(FORMAT_VERSION) });
     }

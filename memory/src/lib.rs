@@ -8,10 +8,11 @@
 //! |---|---|
 //! | append blocks | [`Store::append`] |
 //! | acknowledge them | [`Store::set_progress`], [`Store::commit`] |
+//! | say where a session goes on | [`Store::set_session`], [`Reader::session`] |
 //! | continue where an earlier run stopped | [`Store::begin_source`] |
 //! | find blocks by their vectors | [`Reader::search_address`] |
 //! | find blocks by their words | [`Reader::search_text`] |
-//! | read keys and values | [`Reader::payload`] |
+//! | read keys and values | [`Reader::payload`], [`Reader::beacons`] |
 //! | read text and tokens | [`Reader::text`], [`Reader::tokens`] |
 //! | look for damage, repair the catalogue | [`verify()`], [`rebuild()`] |
 //!
@@ -50,6 +51,7 @@
 //!     ends_mid_line: false,
 //!     dtype: KvDtype::Int8,
 //!     payload: &[7; 96],
+//!     beacons: None,
 //!     address: &address,
 //! })?; store.set_progress(source, Progress { absorbed_bytes: 41, absorbed_lines: 1,
 //! ..Progress::default() })?; store.commit()?;
@@ -95,7 +97,8 @@ pub use address::{
     AddressError, AddressLayout, AddressQuery, BlockAddress, HeadAddress, HeadQuery,
 };
 pub use block::{
-    BlockId, BlockInfo, BlockRecord, KvDtype, Progress, SourceId, SourceInfo, SourceState, Span,
+    BeaconInfo, BeaconRecord, BlockId, BlockInfo, BlockRecord, BlockState, KvDtype, Progress,
+    SessionPoint, SourceId, SourceInfo, SourceState, Span,
 };
 pub use error::{
     AppendError, CatalogueError, CommitError, OpenError, ReadError, SourceError, VerifyError,

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressQuery, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError, ReadError,
-    SourceId, SourceInfo, StoreOptions,
+    AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
+    ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
     catalogue::{Catalogue, Quarantined, query},
     error::CatalogueError,
     format::record::BlockHeader,
@@ -45,6 +45,8 @@ pub struct StoreStats {
     pub blocks: u64,
     /// Of these, blocks with keys and values.
     pub kv_blocks: u64,
+    /// Of these, blocks with beacons.
+    pub beacon_blocks: u64,
     /// Tokens of the published blocks.
     pub tokens: u64,
     /// Source versions.
@@ -59,6 +61,8 @@ pub struct StoreStats {
     pub catalogue_bytes: u64,
     /// Bytes of keys and values of the published blocks.
     pub kv_bytes: u64,
+    /// Bytes of keys and values of their beacons.
+    pub beacon_bytes: u64,
     /// Bytes of the address index: its pages, which are mapped, and blocks that are in none yet.
     pub index_bytes: u64,
     /// Blocks that are damaged and not served.
@@ -158,6 +162,41 @@ impl Reader {
         let dtype = entry.info.kv.ok_or(ReadError::NoKv { id })?;
         self.read(&entry, |segment, block| segment.payload(entry.offset, block, out))?;
         Ok(dtype)
+    }
+
+    /// Puts the encoded keys and values of a block's beacons into `out` (replaced) and says what
+    /// they are.
+    ///
+    /// # Errors
+    /// [`ReadError::NoBeacons`], and as of [`payload`](Self::payload).
+    pub fn beacons(&self, id: BlockId, out: &mut Vec<u8>) -> Result<BeaconInfo, ReadError> {
+        let entry = self.entry(id)?;
+        let beacons = entry.info.beacons.ok_or(ReadError::NoBeacons { id })?;
+        self.read(&entry, |segment, block| segment.beacons(entry.offset, block, out))?;
+        Ok(beacons)
+    }
+
+    /// Where a session goes on, as it was last committed; `None` when it has no point.
+    ///
+    /// # Errors
+    /// [`ReadError::SessionDamaged`] when its bytes are not what was written, and
+    /// [`ReadError::Catalogue`].
+    pub fn session(&self, name: &str) -> Result<Option<SessionPoint>, ReadError> {
+        let row = self.catalogue.view(|view| view.session(name))?;
+        match row {
+            Some(row) if session_checksum(&row.point) != row.checksum => {
+                Err(ReadError::SessionDamaged { name: name.to_owned() })
+            }
+            row => Ok(row.map(|r| r.point)),
+        }
+    }
+
+    /// Names of all sessions that have a point, sorted.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`].
+    pub fn sessions(&self) -> Result<Vec<String>, ReadError> {
+        Ok(self.catalogue.view(|view| view.session_names())?)
     }
 
     /// The text of a block, as bytes.
@@ -403,6 +442,8 @@ impl Reader {
             stats.kv_blocks += u64::from(entry.info.kv.is_some());
             stats.tokens += u64::from(entry.info.tokens);
             stats.kv_bytes += u64::from(entry.info.kv_bytes);
+            stats.beacon_blocks += u64::from(entry.info.beacons.is_some());
+            stats.beacon_bytes += entry.info.beacons.map_or(0, |b| u64::from(b.bytes));
         }
         let tail = snapshot.tail().filter_map(|e| e.address.as_ref());
         stats.index_bytes += tail.map(|a| a.bytes() as u64).sum::<u64>();
@@ -416,6 +457,17 @@ impl Reader {
         }
         Ok(stats)
     }
+}
+
+/// Ties a session's bytes to all that its row says.
+pub(crate) fn session_checksum(point: &SessionPoint) -> u64 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    hash.update(point.name.as_bytes());
+    hash.update(&point.time_unix_ms.to_le_bytes());
+    hash.update(&point.source.0.to_le_bytes());
+    hash.update(&point.blocks.to_le_bytes());
+    hash.update(&point.state);
+    hash.digest()
 }
 
 fn sieve(snapshot: &Snapshot, filter: &Filter<'_>) -> Sieve {

@@ -181,6 +181,20 @@ impl Segment {
         Ok(())
     }
 
+    /// Puts keys and values of a block's beacons into `out` (replaced), checked, without padding.
+    pub(crate) fn beacons(
+        &self,
+        offset: u64,
+        block: &BlockHeader,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PieceError> {
+        let at = offset + (HEADER + block.body_bytes() + block.payload_bytes()) as u64;
+        self.piece(out, at, block.beacon_bytes(), block.beacon_checksum)
+            .map_err(|e| named(e, "beacon checksum"))?;
+        out.truncate(block.info.beacons.map_or(0, |b| b.bytes as usize));
+        Ok(())
+    }
+
     /// Lengths are checked against the file before anything is allocated or touched.
     fn piece(
         &self,

@@ -14,16 +14,16 @@ use std::{
 
 use self::active::{Active, WriteError};
 use crate::{
-    AppendError, BlockId, BlockInfo, BlockRecord, OpenError, Progress, Reader, SourceError,
-    SourceId, SourceState, StoreOptions,
-    catalogue::{Catalogue, NewBlock, SourceRow},
+    AppendError, BeaconInfo, BlockId, BlockInfo, BlockRecord, OpenError, Progress, Reader,
+    SessionPoint, SourceError, SourceId, SourceState, StoreOptions,
+    catalogue::{Catalogue, NewBlock, SessionRow, SourceRow},
     clock::now_ms,
     format::{
-        aligned,
-        record::{HEADER, encode_block},
+        record::{HEADER, encode_block, record_bytes},
         segment::NAME_BYTES_MAX,
     },
     index::tile::AddressTiles,
+    reader::session_checksum,
     shared::{Shared, SourceEntry},
     snapshot::{Entry, TailEntry},
     storage::{FileStorage, LockGuard, Storage},
@@ -55,6 +55,8 @@ pub struct Store {
     changed: BTreeSet<SourceId>,
     /// Source versions whose row changed otherwise (superseded).
     restated: BTreeSet<SourceId>,
+    /// Points of sessions that the catalogue does not have yet.
+    sessions: Vec<(String, Option<SessionRow>)>,
     /// Newest version of each name.
     newest: BTreeMap<String, SourceId>,
     next_id: u64,
@@ -91,6 +93,9 @@ impl std::fmt::Debug for LockGuardBox {
 }
 
 impl Store {
+    /// Most bytes of a session's point.
+    pub const SESSION_BYTES_MAX: usize = 1 << 20;
+
     /// Opens the store in a folder as its one writer, or makes it. What an earlier writer left
     /// unacknowledged is cut off; what it left half done is finished.
     ///
@@ -259,6 +264,50 @@ impl Store {
         Ok(())
     }
 
+    /// Says where a session is to go on after a restart: small, opaque bytes, which replace those
+    /// of the same name. They become durable with the blocks that were appended before, at the next
+    /// [`commit`](Self::commit), in the same transaction of the catalogue.
+    ///
+    /// # Errors
+    /// [`SourceError`]: too many bytes, no such source, a name that is none, or the store stopped.
+    pub fn set_session(
+        &mut self,
+        name: &str,
+        source: SourceId,
+        state: &[u8],
+    ) -> Result<(), SourceError> {
+        self.check_name(name)?;
+        if state.len() > Self::SESSION_BYTES_MAX {
+            let (bytes, max) = (state.len(), Self::SESSION_BYTES_MAX);
+            return Err(SourceError::SessionBytes { bytes, max });
+        }
+        let point = SessionPoint {
+            name: name.to_owned(),
+            time_unix_ms: now_ms(),
+            source,
+            blocks: self.entry(source)?.ordinal_end(),
+            state: state.to_vec(),
+        };
+        let checksum = session_checksum(&point);
+        self.stage_session(name, Some(SessionRow { point, checksum }));
+        Ok(())
+    }
+
+    /// Forgets where a session is to go on, at the next [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// [`SourceError`]: a name that is none, or the store stopped.
+    pub fn drop_session(&mut self, name: &str) -> Result<(), SourceError> {
+        self.check_name(name)?;
+        self.stage_session(name, None);
+        Ok(())
+    }
+
+    fn stage_session(&mut self, name: &str, row: Option<SessionRow>) {
+        self.sessions.retain(|(n, _)| n != name);
+        self.sessions.push((name.to_owned(), row));
+    }
+
     /// Appends a block. Readers of this process see it at once (its text: after the commit); it is
     /// durable after [`commit`](Self::commit).
     ///
@@ -269,13 +318,7 @@ impl Store {
             return Err(AppendError::Latched { after: after.clone() });
         }
         let entry = self.check(record)?;
-        let record_bytes = aligned(
-            HEADER
-                + aligned(
-                    record.tokens.len() * 4 + record.text.len() + record.address.encoded_bytes(),
-                )
-                + aligned(record.payload.len()),
-        ) as u64;
+        let record_bytes = record_bytes(record);
         self.check_budget(record_bytes, record)?;
         let info = BlockInfo {
             id: BlockId(self.next_id),
@@ -289,6 +332,12 @@ impl Store {
             ends_mid_line: record.ends_mid_line,
             kv: (!record.payload.is_empty()).then_some(record.dtype),
             kv_bytes: record.payload.len() as u32,
+            beacons: record.beacons.map(|b| BeaconInfo {
+                ratio: b.ratio,
+                count: b.count,
+                dtype: b.dtype,
+                bytes: b.payload.len() as u32,
+            }),
         };
         let (segment, offset) = self.write_block(&entry, info, record, record_bytes)?;
         self.next_id += 1;
@@ -311,13 +360,19 @@ impl Store {
         if r.tokens.len() > usize::from(max) {
             return Err(AppendError::Tokens { tokens: r.tokens.len(), max });
         }
-        for (what, bytes) in [("text", r.text.len()), ("payload", r.payload.len())] {
+        let beacons = r.beacons.map_or(0, |b| b.payload.len());
+        let parts = [("text", r.text.len()), ("payload", r.payload.len()), ("beacons", beacons)];
+        for (what, bytes) in parts {
             if bytes > PART_BYTES_MAX {
                 return Err(AppendError::TooLong { what, bytes });
             }
         }
         if !r.span.is_valid() {
             return Err(AppendError::Span { span: r.span });
+        }
+        if let Some(b) = r.beacons.filter(|b| b.count == 0 || b.payload.is_empty()) {
+            let (ratio, count, bytes) = (b.ratio, b.count, b.payload.len());
+            return Err(AppendError::Beacons { ratio, count, bytes });
         }
         if !r.surprise_nats.is_finite() {
             return Err(AppendError::Surprise { nats: r.surprise_nats });

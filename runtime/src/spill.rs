@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
 use lcedge_compress::quant;
 use lcedge_memory::{
-    BlockAddress, BlockId, BlockRecord, Geometry, KvBuf, KvDtype, Progress, SourceId, SourceState,
-    Span, Store,
+    BeaconRecord, BlockAddress, BlockId, BlockRecord, Geometry, KvBuf, KvDtype, Progress, SourceId,
+    SourceState, Span, Store,
 };
 
 use crate::fates::Outcome;
@@ -43,12 +43,16 @@ pub struct Block {
     pub ends_mid_line: bool,
     /// Canonical keys and values.
     pub kv: KvBuf,
+    /// Canonical keys and values of its beacons; none without a trained memory.
+    pub beacons: KvBuf,
+    /// Tokens that one beacon stands for.
+    pub beacon_ratio: u16,
     /// What the decoder gave for a trained address, a row a token.
     pub memory_rows: Vec<f32>,
 }
 
 impl Block {
-    fn empty(geometry: Geometry, memory_row: usize) -> Self {
+    fn empty(geometry: Geometry, extras: Extras) -> Self {
         Self {
             source: SourceId(0),
             span: Span::default(),
@@ -59,9 +63,20 @@ impl Block {
             starts_mid_line: false,
             ends_mid_line: false,
             kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
-            memory_rows: Vec::with_capacity(BLOCK_TOKENS * memory_row),
+            beacons: KvBuf::with_capacity(geometry, extras.beacons_max),
+            beacon_ratio: 0,
+            memory_rows: Vec::with_capacity(BLOCK_TOKENS * extras.memory_row),
         }
     }
+}
+
+/// What a trained memory adds to a block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extras {
+    /// Values of a token for a trained address.
+    memory_row: usize,
+    /// Most beacons.
+    beacons_max: usize,
 }
 
 /// The queue is full; here is the block back.
@@ -118,7 +133,7 @@ pub struct Spill {
 
 impl Spill {
     /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
-    /// addresses.
+    /// addresses. A block has at most `beacons_max` beacons.
     ///
     /// # Errors
     /// [`SpillError::Store`] when the system gives no thread.
@@ -127,19 +142,22 @@ impl Spill {
         geometry: Geometry,
         dtype: KvDtype,
         finder: Option<Arc<Finder>>,
+        beacons_max: usize,
     ) -> Result<Self, SpillError> {
         let memory_row = finder.as_ref().map_or(0, |f| f.memory_row());
+        let extras = Extras { memory_row, beacons_max };
         let (jobs, job_queue) = bounded(SPILL_QUEUE_BLOCKS);
         let (give, free) = bounded(SPILL_QUEUE_BLOCKS + 2);
         let (answer, written) = unbounded::<Written>();
         for _ in 0..SPILL_QUEUE_BLOCKS + 2 {
             // The channel holds exactly these buffers.
-            let _ = give.try_send(Box::new(Block::empty(geometry, memory_row)));
+            let _ = give.try_send(Box::new(Block::empty(geometry, extras)));
         }
         let mut writer = Writer {
             store,
             dtype,
             finder,
+            condensed: Vec::new(),
             payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
             uncommitted: 0,
             since: Instant::now(),
@@ -272,6 +290,7 @@ struct Writer {
     dtype: KvDtype,
     finder: Option<Arc<Finder>>,
     payload: Vec<u8>,
+    condensed: Vec<u8>,
     uncommitted: usize,
     since: Instant,
     held_progress: Vec<(SourceId, Progress)>,
@@ -334,6 +353,17 @@ impl Writer {
         let finder = self.finder.as_ref();
         let address =
             finder.map_or_else(BlockAddress::default, |f| f.block(kv, &block.memory_rows));
+        self.condensed.clear();
+        let held = block.beacons.view();
+        if held.tokens() > 0 {
+            quant::encode(self.dtype, held, &mut self.condensed).map_err(|e| e.to_string())?;
+        }
+        let beacons = (held.tokens() > 0).then(|| BeaconRecord {
+            ratio: block.beacon_ratio,
+            count: u16::try_from(held.tokens()).unwrap_or(u16::MAX),
+            dtype: self.dtype,
+            payload: &self.condensed,
+        });
         let record = BlockRecord {
             source: block.source,
             span: block.span,
@@ -345,7 +375,7 @@ impl Writer {
             ends_mid_line: block.ends_mid_line,
             dtype: self.dtype,
             payload: &self.payload,
-            beacons: None,
+            beacons,
             address: &address,
         };
         let id = self.store.append(&record).map_err(|e| e.to_string())?;

@@ -33,6 +33,7 @@ pub(crate) fn exchanged(from: &Path, to: &Path, options: &StoreOptions, a: Block
                 ends_mid_line: info.ends_mid_line,
                 dtype,
                 payload: &payload,
+                beacons: None,
                 address: &reader.address(id).unwrap(),
             };
             store.append(&record).unwrap();

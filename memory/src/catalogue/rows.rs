@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::Quarantined;
-use crate::{BlockId, BlockInfo, KvDtype, Progress, SourceId, Span, error::CatalogueError};
+use crate::{
+    BeaconInfo, BlockId, BlockInfo, KvDtype, Progress, SessionPoint, SourceId, Span,
+    error::CatalogueError,
+};
 
 /// A version of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +83,9 @@ pub(super) fn put_block(tx: &Transaction<'_>, b: &BlockRow) -> Result<(), Catalo
     tx.prepare_cached(
         "INSERT INTO block (id, source, ordinal, byte_start, byte_end, line_start, line_end,
              time_unix_ms, tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes,
-             segment, offset, bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             segment, offset, bytes, beacon_dtype, beacon_ratio, beacon_count, beacon_bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             ?19, ?20, ?21)",
     )?
     .execute(params![
         i.id.0.cast_signed(),
@@ -101,6 +105,10 @@ pub(super) fn put_block(tx: &Transaction<'_>, b: &BlockRow) -> Result<(), Catalo
         b.segment,
         b.offset.cast_signed(),
         b.bytes.cast_signed(),
+        i.beacons.map_or(0, |b| b.dtype.tag()),
+        i.beacons.map_or(0, |b| b.ratio),
+        i.beacons.map_or(0, |b| b.count),
+        i.beacons.map_or(0, |b| b.bytes),
     ])?;
     Ok(())
 }
@@ -185,9 +193,18 @@ pub(super) fn pages(tx: &Transaction<'_>) -> Result<Vec<PageRow>, CatalogueError
 
 const BLOCK_COLUMNS: &str = "id, source, ordinal, byte_start, byte_end, line_start, line_end,
     time_unix_ms, tokens, surprise_nats, starts_mid_line, ends_mid_line, dtype, kv_bytes, segment,
-    offset, bytes";
+    offset, bytes, beacon_dtype, beacon_ratio, beacon_count, beacon_bytes";
 
 fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
+    let beacons = match KvDtype::from_tag(row.get(17)?) {
+        None => None,
+        Some(dtype) => Some(BeaconInfo {
+            ratio: row.get(18)?,
+            count: row.get(19)?,
+            dtype,
+            bytes: row.get(20)?,
+        }),
+    };
     Ok(BlockRow {
         info: BlockInfo {
             id: BlockId(unsigned(row, 0)?),
@@ -206,6 +223,7 @@ fn block(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
             ends_mid_line: row.get(11)?,
             kv: KvDtype::from_tag(row.get(12)?),
             kv_bytes: row.get(13)?,
+            beacons,
         },
         segment: row.get(14)?,
         offset: unsigned(row, 15)?,
@@ -256,6 +274,61 @@ pub(super) fn last_block(
     let sql = "SELECT id FROM block WHERE source = ?1 ORDER BY ordinal DESC LIMIT 1";
     let id = tx.prepare_cached(sql)?.query_row([source.0], |r| unsigned(r, 0)).optional()?;
     Ok(id.map(BlockId))
+}
+
+/// A session's point, to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SessionRow {
+    pub(crate) point: SessionPoint,
+    pub(crate) checksum: u64,
+}
+
+pub(super) fn put_session(tx: &Transaction<'_>, s: &SessionRow) -> Result<(), CatalogueError> {
+    let SessionPoint { name, time_unix_ms, source, blocks, state } = &s.point;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO session (name, time_unix_ms, source, blocks, checksum, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        name,
+        time_unix_ms,
+        source.0,
+        blocks,
+        s.checksum.cast_signed(),
+        state
+    ])?;
+    Ok(())
+}
+
+pub(super) fn drop_session(tx: &Transaction<'_>, name: &str) -> Result<(), CatalogueError> {
+    tx.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name])?;
+    Ok(())
+}
+
+pub(super) fn session(
+    tx: &Transaction<'_>,
+    name: &str,
+) -> Result<Option<SessionRow>, CatalogueError> {
+    let sql = "SELECT time_unix_ms, source, blocks, checksum, state FROM session WHERE name = ?1";
+    let row = tx.prepare_cached(sql)?.query_row([name], |row| {
+        Ok(SessionRow {
+            point: SessionPoint {
+                name: name.to_owned(),
+                time_unix_ms: row.get(0)?,
+                source: SourceId(row.get(1)?),
+                blocks: row.get(2)?,
+                state: row.get(4)?,
+            },
+            checksum: row.get::<_, i64>(3)?.cast_unsigned(),
+        })
+    });
+    Ok(row.optional()?)
+}
+
+pub(super) fn session_names(tx: &Transaction<'_>) -> Result<Vec<String>, CatalogueError> {
+    let mut statement = tx.prepare_cached("SELECT name FROM session ORDER BY name")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn quarantined(tx: &Transaction<'_>) -> Result<Vec<Quarantined>, CatalogueError> {

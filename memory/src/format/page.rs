@@ -2,11 +2,13 @@
 //! found by.
 
 use super::{array_at, f32_at, i64_at, layout, put, u16_at, u32_at, u64_at};
-use crate::{AddressLayout, BlockId, BlockInfo, KvDtype, SourceId, Span, snapshot::Entry};
+use crate::{
+    AddressLayout, BeaconInfo, BlockId, BlockInfo, KvDtype, SourceId, Span, snapshot::Entry,
+};
 
 const MAGIC_BYTES: [u8; 8] = *b"LCEDGIDX";
 /// Pages of other versions are made again.
-const PAGE_VERSION: u32 = 1;
+const PAGE_VERSION: u32 = 2;
 const STARTS_MID_LINE: u16 = 1;
 const ENDS_MID_LINE: u16 = 2;
 
@@ -28,9 +30,9 @@ const _: () = assert!(END == 88 && RESERVED == 44);
 mod entry {
     super::layout!(0;
         ID 8, SOURCE 4, ORDINAL 4, BYTE_START 8, BYTE_END 8, LINE_START 8, LINE_END 8, TIME 8,
-        SURPRISE 4, FLAGS 2, DTYPE 1, RESERVED 1, TOKENS 4, KV_BYTES 4, SEGMENT 4, RESERVED_2 4,
-        OFFSET 8, BYTES 8, END);
-    const _: () = assert!(END == 96 && RESERVED == 63 && RESERVED_2 == 76);
+        SURPRISE 4, FLAGS 2, DTYPE 1, BEACON_DTYPE 1, TOKENS 4, KV_BYTES 4, SEGMENT 4,
+        BEACON_BYTES 4, OFFSET 8, BYTES 8, BEACON_RATIO 2, BEACON_COUNT 2, END);
+    const _: () = assert!(END == 100);
 }
 
 mod head {
@@ -129,6 +131,12 @@ pub(crate) fn encode_entry(e: &Entry) -> [u8; ENTRY] {
     put(&mut out, entry::SEGMENT, e.segment.to_le_bytes());
     put(&mut out, entry::OFFSET, e.offset.to_le_bytes());
     put(&mut out, entry::BYTES, e.bytes.to_le_bytes());
+    if let Some(b) = i.beacons {
+        put(&mut out, entry::BEACON_DTYPE, [b.dtype.tag()]);
+        put(&mut out, entry::BEACON_BYTES, b.bytes.to_le_bytes());
+        put(&mut out, entry::BEACON_RATIO, b.ratio.to_le_bytes());
+        put(&mut out, entry::BEACON_COUNT, b.count.to_le_bytes());
+    }
     out
 }
 
@@ -158,6 +166,12 @@ pub(crate) fn decode_entry(b: &[u8; ENTRY]) -> Entry {
         ends_mid_line: flags & ENDS_MID_LINE != 0,
         kv: KvDtype::from_tag(b[entry::DTYPE]),
         kv_bytes: u32_at(b, entry::KV_BYTES),
+        beacons: KvDtype::from_tag(b[entry::BEACON_DTYPE]).map(|dtype| BeaconInfo {
+            ratio: u16_at(b, entry::BEACON_RATIO),
+            count: u16_at(b, entry::BEACON_COUNT),
+            dtype,
+            bytes: u32_at(b, entry::BEACON_BYTES),
+        }),
     };
     Entry {
         info,

@@ -1,10 +1,10 @@
 //! Headers of records: block, commit, footer.
 
 use super::{
-    ALIGN, FORMAT_VERSION, aligned, array_at, checksum, f32_at, i64_at, layout, put, u16_at,
-    u32_at, u64_at,
+    ALIGN, FORMAT_VERSION, aligned, array_at, checksum, f32_at, i64_at, is_read, layout, put,
+    u16_at, u32_at, u64_at,
 };
-use crate::{BlockId, BlockInfo, BlockRecord, KvDtype, Progress, SourceId, Span};
+use crate::{BeaconInfo, BlockId, BlockInfo, BlockRecord, KvDtype, Progress, SourceId, Span};
 
 const MAGIC_BYTES: [u8; 4] = *b"LCRC";
 const TRAILER_MAGIC: [u8; 8] = *b"LCEDGEND";
@@ -28,8 +28,9 @@ mod block {
     super::layout!(super::COMMON;
         ID 8, SOURCE 4, ORDINAL 4, BYTE_START 8, BYTE_END 8, LINE_START 8, LINE_END 8, TIME 8,
         SURPRISE 4, FLAGS 2, DTYPE 1, RESERVED 1, TOKENS 4, TEXT 4, ADDRESS 4, PAYLOAD 4,
-        BODY_CHECKSUM 8, PAYLOAD_CHECKSUM 8, END);
-    const _: () = assert!(END == 128 && RESERVED == 95);
+        BODY_CHECKSUM 8, PAYLOAD_CHECKSUM 8,
+        BEACON_CHECKSUM 8, BEACON_BYTES 4, BEACON_RATIO 2, BEACON_COUNT 2, BEACON_DTYPE 1, END);
+    const _: () = assert!(END == 145 && RESERVED == 95 && BEACON_CHECKSUM == 128);
 }
 
 mod commit {
@@ -59,6 +60,7 @@ pub(crate) struct BlockHeader {
     pub(crate) address_bytes: u32,
     pub(crate) body_checksum: u64,
     pub(crate) payload_checksum: u64,
+    pub(crate) beacon_checksum: u64,
 }
 
 /// What a commit record says.
@@ -104,10 +106,22 @@ impl BlockHeader {
         aligned(self.info.kv_bytes as usize)
     }
 
+    /// Bytes of the beacons' keys and values with padding.
+    pub(crate) fn beacon_bytes(&self) -> usize {
+        aligned(self.info.beacons.map_or(0, |b| b.bytes as usize))
+    }
+
     /// Bytes of the whole record.
     pub(crate) fn record_bytes(&self) -> u64 {
-        (HEADER + self.body_bytes() + self.payload_bytes()) as u64
+        (HEADER + self.body_bytes() + self.payload_bytes() + self.beacon_bytes()) as u64
     }
+}
+
+/// Bytes that the record of a block takes.
+pub(crate) fn record_bytes(r: &BlockRecord<'_>) -> u64 {
+    let body = r.tokens.len() * 4 + r.text.len() + r.address.encoded_bytes();
+    let beacons = r.beacons.map_or(0, |b| b.payload.len());
+    (HEADER + aligned(body) + aligned(r.payload.len()) + aligned(beacons)) as u64
 }
 
 fn begin(seat: Seat, kind: u16, record_bytes: u64) -> [u8; HEADER] {
@@ -148,12 +162,16 @@ pub(crate) fn encode_block(
     let payload_at = out.len();
     out.extend_from_slice(record.payload);
     out.resize(aligned(out.len()), 0);
+    let beacons_at = out.len();
+    out.extend_from_slice(record.beacons.map_or(&[], |b| b.payload));
+    out.resize(aligned(out.len()), 0);
     let header = BlockHeader {
         info,
         text_bytes: record.text.len() as u32,
         address_bytes: record.address.encoded_bytes() as u32,
         body_checksum: checksum(&out[HEADER..payload_at]),
-        payload_checksum: checksum(&out[payload_at..]),
+        payload_checksum: checksum(&out[payload_at..beacons_at]),
+        beacon_checksum: if info.beacons.is_some() { checksum(&out[beacons_at..]) } else { 0 },
     };
     let bytes = header.encode(seat);
     out[..HEADER].copy_from_slice(&bytes);
@@ -188,6 +206,13 @@ impl BlockHeader {
         put(&mut h, block::PAYLOAD, i.kv_bytes.to_le_bytes());
         put(&mut h, block::BODY_CHECKSUM, self.body_checksum.to_le_bytes());
         put(&mut h, block::PAYLOAD_CHECKSUM, self.payload_checksum.to_le_bytes());
+        if let Some(b) = i.beacons {
+            put(&mut h, block::BEACON_CHECKSUM, self.beacon_checksum.to_le_bytes());
+            put(&mut h, block::BEACON_BYTES, b.bytes.to_le_bytes());
+            put(&mut h, block::BEACON_RATIO, b.ratio.to_le_bytes());
+            put(&mut h, block::BEACON_COUNT, b.count.to_le_bytes());
+            put(&mut h, block::BEACON_DTYPE, [b.dtype.tag()]);
+        }
         finish(h)
     }
 
@@ -198,6 +223,18 @@ impl BlockHeader {
         if tag != 0 && kv.is_none() || flags & !(STARTS_MID_LINE | ENDS_MID_LINE) != 0 {
             return Err("block dtype or flags");
         }
+        // Zeros in a record of version 1.
+        let beacon_tag = h[block::BEACON_DTYPE];
+        let beacon_dtype = KvDtype::from_tag(beacon_tag);
+        if beacon_tag != 0 && beacon_dtype.is_none() {
+            return Err("beacon dtype");
+        }
+        let beacons = beacon_dtype.map(|dtype| BeaconInfo {
+            ratio: u16_at(h, block::BEACON_RATIO),
+            count: u16_at(h, block::BEACON_COUNT),
+            dtype,
+            bytes: u32_at(h, block::BEACON_BYTES),
+        });
         let header = Self {
             info: BlockInfo {
                 id: BlockId(u64_at(h, block::ID)),
@@ -216,11 +253,13 @@ impl BlockHeader {
                 ends_mid_line: flags & ENDS_MID_LINE != 0,
                 kv,
                 kv_bytes: u32_at(h, block::PAYLOAD),
+                beacons,
             },
             text_bytes: u32_at(h, block::TEXT),
             address_bytes: u32_at(h, block::ADDRESS),
             body_checksum: u64_at(h, block::BODY_CHECKSUM),
             payload_checksum: u64_at(h, block::PAYLOAD_CHECKSUM),
+            beacon_checksum: u64_at(h, block::BEACON_CHECKSUM),
         };
         if !header.info.span.is_valid() {
             return Err("block span");
@@ -348,7 +387,7 @@ impl Record {
         if checksum(&h[..CHECKSUM]) != u64_at(h, CHECKSUM) {
             return Err("record header checksum");
         }
-        if u32::from(u16_at(h, VERSION)) != FORMAT_VERSION {
+        if !is_read(u32::from(u16_at(h, VERSION))) {
             return Err("record version");
         }
         if u64_at(h, KEY) != seat.key {

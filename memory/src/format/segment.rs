@@ -1,7 +1,8 @@
 //! The header of a segment file.
 
 use super::{
-    ALIGN, FORMAT_VERSION, aligned, array_at, checksum, i64_at, layout, put, u16_at, u32_at, u64_at,
+    ALIGN, FORMAT_VERSION, aligned, array_at, checksum, i64_at, is_read, layout, put, u16_at,
+    u32_at, u64_at,
 };
 use crate::{AddressLayout, Geometry, SourceId};
 
@@ -87,7 +88,7 @@ impl SegmentHeader {
         if array_at::<8>(prefix, MAGIC) != MAGIC_BYTES {
             return Err("segment magic");
         }
-        if u32_at(prefix, VERSION) != FORMAT_VERSION {
+        if !is_read(u32_at(prefix, VERSION)) {
             return Err("segment version");
         }
         let bytes = u32_at(prefix, HEADER_BYTES) as usize;

@@ -92,6 +92,7 @@ fn snapshot(addresses: &[BlockAddress], dim: usize, vectors_max: u16, page: usiz
             ends_mid_line: false,
             kv: None,
             kv_bytes: 0,
+            beacons: None,
         };
         let address = AddressTiles::new(a, dim);
         let entry = Entry { info, segment: 1, offset: 0, bytes: 0 };

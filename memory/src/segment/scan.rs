@@ -111,6 +111,9 @@ fn check_block(
         segment.body(at, block, buffer)?;
         if depth == Depth::Deep {
             segment.payload(at, block, buffer)?;
+            if block.info.beacons.is_some() {
+                segment.beacons(at, block, buffer)?;
+            }
         }
         Ok(())
     };

@@ -42,10 +42,14 @@ impl Store {
             segments: &segments,
             blocks: &self.pending,
             quarantined: &bad,
+            sessions: &self.sessions,
             next_id: Some(self.next_id),
             ..Batch::default()
         };
-        let any = !(rows.is_empty() && self.pending.is_empty() && bad.is_empty());
+        let any = !(rows.is_empty()
+            && self.pending.is_empty()
+            && bad.is_empty()
+            && self.sessions.is_empty());
         if any && let Err(e) = self.catalogue.apply(&batch) {
             return Err(self.catalogue_failed(e));
         }
@@ -53,6 +57,7 @@ impl Store {
         self.pending.clear();
         self.changed.clear();
         self.restated.clear();
+        self.sessions.clear();
         self.bytes.pending = 0;
         self.bytes.catalogue = self.catalogue.bytes();
         self.fold();

@@ -64,6 +64,8 @@ pub(crate) fn open_locked(
     options: &StoreOptions,
 ) -> Result<Store, OpenError> {
     check_identity(&*storage, &identity, options)?;
+    // Older programs refuse it from now on, rather than misread what is written.
+    identity::upgrade(&*storage, &identity)?;
     for dir in [segment::DIR, pages::DIR] {
         storage.create_dir(dir).map_err(|e| io_error(&*storage, dir, e))?;
     }
@@ -101,6 +103,7 @@ pub(crate) fn open_locked(
         pending: Vec::new(),
         changed: BTreeSet::new(),
         restated: BTreeSet::new(),
+        sessions: Vec::new(),
         newest: newest(&contents),
         next_id: contents.next_id,
         next_source: contents.sources.iter().map(|s| s.id.0 + 1).max().unwrap_or(1),

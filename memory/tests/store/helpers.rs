@@ -1,8 +1,8 @@
 //! Small stores whose every block can be computed from its number.
 
 use lcedge_memory::{
-    AddressLayout, BlockAddress, BlockId, BlockRecord, Geometry, HeadAddress, KvDtype, Progress,
-    Reader, SourceId, Span, Store, StoreOptions,
+    AddressLayout, BeaconRecord, BlockAddress, BlockId, BlockRecord, BlockState, Geometry,
+    HeadAddress, KvDtype, Progress, Reader, SourceId, Span, Store, StoreOptions,
 };
 
 pub(crate) const GEOMETRY: Geometry =
@@ -24,6 +24,8 @@ pub(crate) struct Sample {
     pub(crate) surprise: f32,
     pub(crate) dtype: KvDtype,
     pub(crate) payload: Vec<u8>,
+    /// Ratio, count, dtype, bytes.
+    pub(crate) beacons: Option<(u16, u16, KvDtype, Vec<u8>)>,
     pub(crate) address: BlockAddress,
 }
 
@@ -57,7 +59,13 @@ impl Sample {
             BlockAddress { heads: vec![head(1), head(2)] }
         };
         let payload = if n % 5 == 2 { 0 } else { 1 + m % 300 };
+        // The blocks of the golden store of version 1 have none.
+        let beacons = (n >= 4 && n % 3 == 1).then(|| {
+            let bytes = (0..1 + m % 70).map(|i| mix(m * 7 + i) as u8).collect();
+            (8 << (m % 3), 1 + (m % 8) as u16, KvDtype::F16, bytes)
+        });
         Self {
+            beacons,
             span: Span {
                 byte_start: n * 100,
                 byte_end: n * 100 + 100,
@@ -86,6 +94,12 @@ impl Sample {
             ends_mid_line: self.time % 3 == 0,
             dtype: self.dtype,
             payload: &self.payload,
+            beacons: self.beacons.as_ref().map(|(ratio, count, dtype, payload)| BeaconRecord {
+                ratio: *ratio,
+                count: *count,
+                dtype: *dtype,
+                payload,
+            }),
             address: &self.address,
         }
     }
@@ -121,6 +135,23 @@ impl Sample {
         } else {
             assert_eq!(reader.payload(id, &mut payload).unwrap(), self.dtype);
             assert_eq!(payload, self.payload);
+        }
+        let state = match (&self.beacons, self.payload.len()) {
+            (_, 1..) => BlockState::Exact,
+            (Some(_), 0) => BlockState::Beacons,
+            (None, 0) => BlockState::Text,
+        };
+        assert_eq!(info.state(), state);
+        match &self.beacons {
+            None => {
+                assert_eq!(info.beacons, None);
+                assert!(reader.beacons(id, &mut payload).is_err());
+            }
+            Some((ratio, count, dtype, bytes)) => {
+                let found = reader.beacons(id, &mut payload).unwrap();
+                assert_eq!((found.ratio, found.count, found.dtype), (*ratio, *count, *dtype));
+                assert_eq!((info.beacons, &payload), (Some(found), bytes));
+            }
         }
     }
 }

@@ -9,4 +9,5 @@ mod model;
 mod rebuild;
 mod round_trip;
 mod search;
+mod sessions;
 mod sharing;

@@ -75,6 +75,7 @@ pub(crate) fn fill(
             ends_mid_line: false,
             dtype,
             payload: &payloads[i % DISTINCT],
+            beacons: None,
             address: &address(options.address, &mut rng),
         };
         store.append(&record).map_err(|e| failed(&e))?;
