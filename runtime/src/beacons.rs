@@ -172,7 +172,13 @@ impl Beacons {
         self.pool.pop().unwrap_or_else(new)
     }
 
-    /// Beacons of finished recent block `i`, counted from the oldest.
+    /// Tokens that one beacon of this index stands for.
+    #[must_use]
+    pub fn ratio(&self, index: u8) -> u16 {
+        self.ratios.get(usize::from(index)).copied().unwrap_or(0)
+    }
+
+    /// Beacons of recent block `i`, counted from the oldest.
     #[must_use]
     pub fn fresh(&self, i: usize) -> Option<&BlockBeacons> {
         self.fresh.get(i)
@@ -209,9 +215,10 @@ impl Beacons {
 
     /// Puts stored beacons of a block behind those of the tier (a restored session) or, with
     /// `recent`, behind those of the recent blocks.
-    pub fn restore(&mut self, ratio: u8, covers: usize, kv: KvView<'_>, recent: bool) {
+    pub fn restore(&mut self, ratio: u16, covers: usize, kv: KvView<'_>, recent: bool) {
+        let index = self.ratios.iter().position(|&r| r == ratio).unwrap_or(0);
         let mut block = self.buffer();
-        (block.ratio, block.covers) = (ratio, covers);
+        (block.ratio, block.covers) = (u8::try_from(index).unwrap_or(0), covers);
         block.kv.fill(0);
         append(&mut block.kv, kv);
         self.fresh.push_back(block);
@@ -232,21 +239,18 @@ impl Beacons {
 
     /// What is in attention, oldest first: the tier and, where the recent region is given up, the
     /// recent blocks too; the newest that fit.
-    #[must_use]
-    pub fn shown(&self, recent_lost: bool) -> Vec<&BlockBeacons> {
-        let recent = self.recent().collect::<Vec<_>>();
-        let recent = if recent_lost { recent.as_slice() } else { &[] };
-        let mut left = self.capacity;
-        let newest = recent.iter().copied().rev().chain(self.tier.iter().rev());
-        let mut shown: Vec<_> = newest
-            .take_while(|b| {
-                let fits = b.kv.tokens() <= left;
-                left -= if fits { b.kv.tokens() } else { 0 };
-                fits
-            })
-            .collect();
-        shown.reverse();
-        shown
+    pub fn shown(&self, recent_lost: bool) -> impl Iterator<Item = &BlockBeacons> + Clone {
+        let recent = if recent_lost { self.fresh.len() - usize::from(self.open) } else { 0 };
+        let all = self.tier.iter().chain(self.fresh.iter().take(recent));
+        let (mut left, mut fit) = (self.capacity, 0);
+        for block in self.fresh.iter().take(recent).rev().chain(self.tier.iter().rev()) {
+            if block.kv.tokens() > left {
+                break;
+            }
+            left -= block.kv.tokens();
+            fit += 1;
+        }
+        all.skip(self.tier.len() + recent - fit)
     }
 
     /// The recent blocks' last one is cut where its text ends for now.

@@ -78,8 +78,8 @@ pub const INDEX_BLOCKS: usize = 5_000;
 /// Attention sinks when a model does not say otherwise.
 pub const SINK_TOKENS_DEFAULT: usize = 4;
 
-/// Lines of the recalled passages whose blocks stay in attention for the answer of a model whose
-/// memory is not trained.
+/// Lines of the recalled passages whose blocks stay in attention for the answer: small models read
+/// one passage better than eight, trained or not.
 pub const FOCUS_LINES_DEFAULT: usize = 1;
 
 /// Most citations of an answer.

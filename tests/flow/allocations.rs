@@ -40,8 +40,16 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn steady_absorbing_allocates_nothing_from_the_step_on() {
+    allocates_nothing(World { stale: 0, ..World::default() });
+}
+
+#[test]
+fn the_same_with_beacons_and_a_trained_address() {
+    allocates_nothing(World { stale: 0, trained: true, ..World::default() });
+}
+
+fn allocates_nothing(world: World) {
     let dir = tempfile::tempdir().unwrap();
-    let world = World { stale: 0, ..World::default() };
     let mut s = world.open(dir.path());
     s.begin_source("a.log").unwrap();
     let text = log(1600);

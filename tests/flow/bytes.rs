@@ -10,6 +10,7 @@ use lcedge::{Plan, Request, SessionConfig};
 use lcedge_compress::Addresser;
 use lcedge_compress::address::{AddressHead, Background};
 use lcedge_memory::{AddressLayout, KvDtype, Reader, Store, StoreOptions};
+use lcedge_models::{TrainedAddress, TrainedMemory};
 use lcedge_targets::Engine;
 use lcedge_targets::fake::{FakeConfig, FakeEngine};
 
@@ -57,6 +58,8 @@ pub(crate) struct World {
     pub(crate) chunk: usize,
     pub(crate) stale: usize,
     pub(crate) kv: KvDtype,
+    /// A model with a trained memory: an address and beacons.
+    pub(crate) trained: bool,
     pub(crate) config: SessionConfig,
 }
 
@@ -67,6 +70,7 @@ impl Default for World {
             chunk: 96,
             stale: 2,
             kv: KvDtype::F16,
+            trained: false,
             config: SessionConfig { confidence_min: 0.0, ..SessionConfig::default() },
         }
     }
@@ -74,6 +78,26 @@ impl Default for World {
 
 pub(crate) fn engine(capacity: usize) -> FakeEngine {
     let config = FakeConfig { context: 4096, positions: 8192, ..FakeConfig::default() };
+    FakeEngine::random(&config, 11, capacity)
+}
+
+/// The same with a trained memory of random weights.
+pub(crate) fn trained_engine(capacity: usize) -> FakeEngine {
+    let address = TrainedAddress { layer: 1, dim: 16, keys: 4, segment_tokens: 16 };
+    let memory = TrainedMemory {
+        name: "random".into(),
+        hash: String::new(),
+        system: "Answer from memory.".into(),
+        absent: "Not in memory.".into(),
+        address: Some(address),
+        beacons: vec![4, 8, 16, 32],
+    };
+    let config = FakeConfig {
+        context: 4096,
+        positions: 8192,
+        memory: Some(memory),
+        ..FakeConfig::default()
+    };
     FakeEngine::random(&config, 11, capacity)
 }
 
@@ -95,7 +119,7 @@ impl World {
             window_tokens: self.window,
             chunk_tokens: self.chunk,
             sink_tokens: 4,
-            condensed_tokens: if self.config.memory.condenses(false) { 48 } else { 0 },
+            condensed_tokens: if self.config.memory.condenses(self.trained) { 48 } else { 0 },
             stale_blocks: self.stale,
             ask_recall_tokens: 256,
             question_tokens_max: 256,
@@ -105,24 +129,39 @@ impl World {
             ram_bytes_max: None,
             index_blocks: 100,
         };
-        Plan::new(engine(8).card(), layout, &request).unwrap()
+        let engine = if self.trained { trained_engine(8) } else { engine(8) };
+        Plan::new(engine.card(), layout, &request).unwrap()
     }
 
     /// A session over a store in `dir`, as its writer.
     pub(crate) fn open(&self, dir: &Path) -> Session {
-        self.over(Access::Write(Store::open(dir, &options()).unwrap()))
+        self.over(Access::Write(Store::open(dir, &self.options()).unwrap()))
     }
 
     /// The same as one of its readers.
     pub(crate) fn open_to_ask(&self, dir: &Path) -> Session {
-        self.over(Access::Read(Reader::open(dir, &options()).unwrap()))
+        self.over(Access::Read(Reader::open(dir, &self.options()).unwrap()))
+    }
+
+    pub(crate) fn options(&self) -> StoreOptions {
+        StoreOptions { address: self.finder().layout(), ..options() }
+    }
+
+    fn finder(&self) -> Finder {
+        let t = trained_engine(8).card().memory.as_ref().and_then(|m| m.address).unwrap();
+        let (dim, keys, segment_tokens) = (t.dim, t.keys, t.segment_tokens);
+        match self.trained {
+            true => Finder::Trained(lcedge_compress::TrainedAddress { dim, keys, segment_tokens }),
+            false => Finder::Heads(addresser()),
+        }
     }
 
     fn over(&self, store: Access) -> Session {
-        let finder = Arc::new(Finder::Heads(addresser()));
+        let finder = Arc::new(self.finder());
         let plan = self.plan(finder.layout());
+        let slots = plan.capacity_tokens;
         let parts = Parts {
-            engine: Box::new(engine(plan.capacity_tokens)),
+            engine: Box::new(if self.trained { trained_engine(slots) } else { engine(slots) }),
             codec: Arc::new(Bytes),
             store: Some(store),
             finder: Some(finder),

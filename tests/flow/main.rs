@@ -5,6 +5,7 @@
 
 mod absorb;
 mod allocations;
+mod beacons;
 mod bytes;
 #[path = "../common/exchange.rs"]
 mod exchange;

@@ -3,6 +3,7 @@
 use lcedge_memory::{Progress, SourceId, SourceState};
 
 use super::{OpenSource, Session, Waiting, now_unix_ms};
+use crate::beacons::{Beacons, BlockBeacons};
 use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
@@ -95,7 +96,7 @@ impl Session {
     /// Whether what is stored of a source ends inside a line.
     fn ends_mid_line(&self, source: SourceId) -> bool {
         let Some(reader) = &self.reader else { return false };
-        let last = reader.blocks_of(source).last().copied();
+        let last = reader.last_block(source).ok().flatten();
         last.and_then(|b| reader.block(b).ok()).is_some_and(|b| b.ends_mid_line)
     }
 
@@ -353,6 +354,8 @@ impl Session {
                 let from = self.window.recent() - self.tail.len();
                 self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
                 fill_block(&mut block, cut, &self.tail);
+                let fresh = self.beacons.as_ref().and_then(|b| b.fresh(self.recent_blocks.len()));
+                fill_beacons(&mut block, self.beacons.as_ref().zip(fresh));
                 block.source = id;
                 spill.push(block)?;
                 Outcome::Pending
@@ -482,4 +485,13 @@ fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Ta
     block.memory_rows.extend_from_slice(tail.rows(cut.tokens));
     block.text.clear();
     block.text.extend_from_slice(tail.text(cut.span.byte_start, cut.span.byte_end));
+}
+
+fn fill_beacons(block: &mut crate::spill::Block, made: Option<(&Beacons, &BlockBeacons)>) {
+    let tokens = made.map_or(0, |(_, b)| b.kv.tokens());
+    let (k, v) = block.beacons.fill(tokens);
+    let Some((all, made)) = made else { return };
+    block.beacon_ratio = all.ratio(made.ratio);
+    k.copy_from_slice(made.kv.view().k());
+    v.copy_from_slice(made.kv.view().v());
 }

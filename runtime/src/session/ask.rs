@@ -1,6 +1,6 @@
 //! Asking: `question -> probe -> recall -> place -> step -> sample -> answer`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lcedge_memory::{AddressQuery, BlockId, SourceId};
 
@@ -106,6 +106,8 @@ struct Placed {
     recall: RecallMode,
     restored_tokens: usize,
     text_tokens: usize,
+    /// Time of reading and laying blocks and of choosing among them, without the model's own.
+    laying: Duration,
 }
 
 /// What the model said.
@@ -216,18 +218,20 @@ impl Session {
         let search = Instant::now();
         let mut passages = self.search(question, probed.query.as_ref())?;
         let searched = search.elapsed();
-        let place = Instant::now();
         let mut placed = Placed {
             query: probed.query,
             recall,
             restored_tokens: 0,
             text_tokens: 0,
+            laying: Duration::ZERO,
             passages: Passages::default(),
         };
         match recall {
             RecallMode::Kv => {
                 let blocks = std::mem::take(&mut passages.blocks);
+                let start = Instant::now();
                 self.lay_memory(&blocks, passages.tokens)?;
+                placed.laying += start.elapsed();
                 passages.blocks = self.recalled.iter().map(|r| r.0).collect();
                 placed.restored_tokens = self.recalled.iter().map(|r| r.1).sum();
                 if question.blocks.is_none() {
@@ -241,7 +245,7 @@ impl Session {
         }
         self.counters.restored_tokens += placed.restored_tokens as u64;
         if self.reader.is_some() {
-            self.note_recall(searched, place.elapsed());
+            self.note_recall(searched, placed.laying);
         }
         placed.passages = passages;
         Ok(placed)
@@ -249,7 +253,7 @@ impl Session {
 
     /// From coarse to fine: with all passages in attention the question is run again, and only
     /// the blocks of the lines that its queries and words support best stay for the answer. An
-    /// untrained small model reads one passage twice as well as eight.
+    /// small model reads one passage much better than eight that look alike.
     fn focus(
         &mut self,
         asked: &Asked<'_>,
@@ -261,11 +265,13 @@ impl Session {
         }
         let Some(query) = self.queries_of(&asked.turn)? else { return Ok(()) };
         placed.query = Some(query);
+        let start = Instant::now();
         let blocks = self.best_blocks(asked.question, passages, placed.query.as_ref());
         let kept: Vec<_> =
             self.recalled.iter().filter(|r| blocks.contains(&r.0)).copied().collect();
         let ids: Vec<BlockId> = kept.iter().map(|r| r.0).collect();
         self.lay_memory(&ids, kept.iter().map(|r| r.1).sum())?;
+        placed.laying += start.elapsed();
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use lcedge_compress::{Condense, Condensed, Surprisal};
 use lcedge_memory::{BlockId, KvBuf, Reader, SourceId, Store};
 use lcedge_targets::{Engine, StepOutput};
 
-use crate::beacons::Beacons;
+use crate::beacons::{Beacons, most_a_block};
 use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger};
@@ -181,14 +181,17 @@ impl Session {
         let store = store.filter(|_| config.memory.recalls());
         let reader = store.as_ref().map(Access::reader);
         let read_only = matches!(store, Some(Access::Read(_)));
-        let spill = match store {
-            Some(Access::Write(s)) => Some(Spill::start(s, geometry, plan.kv, finder.clone())?),
-            _ => None,
-        };
         let ratios = engine.card().memory.as_ref().map_or(Vec::new(), |m| m.beacons.clone());
         let condenses = plan.condensed_tokens > 0 && config.memory.condenses(!ratios.is_empty());
         let beacons = (condenses && !ratios.is_empty())
             .then(|| Beacons::new(geometry, &ratios, config.ratio, plan.condensed_tokens));
+        let beacons_max = if beacons.is_some() { most_a_block(&ratios) } else { 0 };
+        let spill = match store {
+            Some(Access::Write(s)) => {
+                Some(Spill::start(s, geometry, plan.kv, finder.clone(), beacons_max)?)
+            }
+            _ => None,
+        };
         let condenser = (condenses && ratios.is_empty())
             .then(|| Box::new(Surprisal::new(0.98)) as Box<dyn Condense>);
         let condensed_max = if condenser.is_some() { plan.condensed_tokens } else { 0 };

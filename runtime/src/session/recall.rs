@@ -7,11 +7,15 @@ use heapless::Vec as Bounded;
 use lcedge_compress::quant;
 use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader, SourceId};
 
+use lcedge_targets::SlotError;
+
 use super::Session;
+use crate::beacons::{Beacons, BlockBeacons};
 use crate::config::Control;
 use crate::error::AbsorbError;
 use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, RECALL_BLOCKS_MAX, STALE_QUERY_TOKENS};
 use crate::rank::{Fusion, Ranked};
+use crate::window::Laying;
 
 /// A stale recall may take this share of a chunk's time; beyond it, chunks are skipped.
 const STALE_SHARE_MAX: u32 = 20;
@@ -75,12 +79,12 @@ pub(super) fn find(
     let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
     let filter = Filter { sources, ..Filter::default() };
     let mut found = Passages::default();
-    if let Some(query) = query {
-        let hits = reader.search_address(query, CANDIDATE_BLOCKS, &filter).map_err(read)?;
-        found.by_address.extend(hits.iter().map(|h| h.id));
-    }
-    let hits = reader.search_text(text, CANDIDATE_BLOCKS, &filter).map_err(read)?;
-    found.by_text.extend(hits.iter().map(|h| h.id));
+    let (by_address, by_text) = match query {
+        Some(query) => reader.search_both(query, text, CANDIDATE_BLOCKS, &filter).map_err(read)?,
+        None => (Vec::new(), reader.search_text(text, CANDIDATE_BLOCKS, &filter).map_err(read)?),
+    };
+    found.by_address.extend(by_address.iter().map(|h| h.id));
+    found.by_text.extend(by_text.iter().map(|h| h.id));
     found.ranked = fusion.fuse(&found.by_address, &found.by_text);
     Ok(found)
 }
@@ -148,20 +152,13 @@ impl Session {
         }
         self.recalled.clear();
         let mut damaged = None;
-        let beacons = self.beacons.as_ref().map_or(Vec::new(), |b| b.shown(self.recent_lost));
-        let shown: usize = beacons.iter().map(|b| b.kv.tokens()).sum();
-        let mut laying = self.window.lay(self.condensed.len() + shown + tokens)?;
+        let slots: usize = shown(&self.beacons, self.recent_lost).map(|b| b.kv.tokens()).sum();
+        let mut laying = self.window.lay(self.condensed.len() + slots + tokens)?;
         if !self.condensed.is_empty() {
             laying.piece(self.condensed.kv.view())?;
         }
-        for (i, block) in beacons.iter().enumerate() {
-            let own = block.kv.view();
-            let other = beacons[(i + beacons.len() / 2) % beacons.len()].kv.view();
-            let shuffled =
-                self.config.control == Control::ShuffledBeacons && other.tokens() == own.tokens();
-            let values = if shuffled { other.v() } else { own.v() };
-            laying.piece(KvView::new(own.geometry(), own.tokens(), own.k(), values))?;
-        }
+        let shuffled = self.config.control == Control::ShuffledBeacons;
+        lay_beacons(&mut laying, shown(&self.beacons, self.recent_lost), shuffled)?;
         let s = &mut self.scratch;
         for &id in blocks {
             let Some(reader) = &self.reader else { break };
@@ -251,6 +248,32 @@ impl Session {
         RecallTimes::note(&mut self.times.search, search);
         RecallTimes::note(&mut self.times.place, place);
     }
+}
+
+/// The beacons in attention.
+fn shown(
+    beacons: &Option<Beacons>,
+    recent_lost: bool,
+) -> impl Iterator<Item = &BlockBeacons> + Clone {
+    beacons.iter().flat_map(move |b| b.shown(recent_lost))
+}
+
+/// Lays beacons; `shuffled`: each block's keys with the values of another, so that what it says is
+/// not what it is about.
+fn lay_beacons<'a>(
+    laying: &mut Laying<'_>,
+    beacons: impl Iterator<Item = &'a BlockBeacons> + Clone,
+    shuffled: bool,
+) -> Result<(), SlotError> {
+    let count = beacons.clone().count();
+    for (i, block) in beacons.clone().enumerate() {
+        let own = block.kv.view();
+        let other = beacons.clone().nth((i + count / 2) % count).map(|b| b.kv.view());
+        let other = other.filter(|o| shuffled && o.tokens() == own.tokens());
+        let values = other.map_or(own.v(), |o| o.v());
+        laying.piece(KvView::new(own.geometry(), own.tokens(), own.k(), values))?;
+    }
+    Ok(())
 }
 
 /// Reads and decodes one block's keys and values; gives its tokens.

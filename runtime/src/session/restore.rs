@@ -1,5 +1,8 @@
 //! Bringing the recent region back from the store, without reading its text again.
 
+use lcedge_compress::quant;
+use lcedge_memory::{BlockId, KvBuf, Reader};
+
 use super::Session;
 use super::recall::read_block;
 use crate::error::AbsorbError;
@@ -20,7 +23,7 @@ impl Session {
         // Blocks that a question recalled make room for the recent region.
         self.lay_memory(&[], 0)?;
         let (mut ids, mut tokens) = (Vec::new(), 0);
-        let mut next = reader.blocks_of(source).last().copied();
+        let mut next = reader.last_block(source).ok().flatten();
         while let Some(id) = next {
             let Ok(info) = reader.block(id) else { break };
             let n = usize::from(info.tokens);
@@ -31,11 +34,7 @@ impl Session {
             ids.push(id);
             next = reader.neighbour(id, -1);
         }
-        if let Some(beacons) = &mut self.beacons {
-            while beacons.fresh_blocks() > ids.len() {
-                beacons.leave();
-            }
-        }
+        self.restore_beacons(&reader, next, &ids);
         let s = &mut self.scratch;
         for &id in ids.iter().rev() {
             let end = reader.block(id).map_or(0, |b| b.span.byte_end);
@@ -55,4 +54,49 @@ impl Session {
         }
         Ok(())
     }
+    /// Brings the beacons of the recent blocks `ids` (newest first) and of those before them
+    /// (`older` and its predecessors) back, where they are not there any more.
+    fn restore_beacons(&mut self, reader: &Reader, older: Option<BlockId>, ids: &[BlockId]) {
+        let Some(beacons) = &mut self.beacons else { return };
+        while beacons.fresh_blocks() > ids.len() {
+            beacons.leave();
+        }
+        if beacons.fresh_blocks() > 0 || beacons.held() > 0 || ids.is_empty() {
+            return;
+        }
+        let (mut before, mut held, mut next) = (Vec::new(), 0, older);
+        while let Some(id) = next {
+            let count = reader.block(id).ok().and_then(|b| b.beacons).map(|b| usize::from(b.count));
+            let Some(count) = count.filter(|n| held + n <= beacons.capacity()) else { break };
+            held += count;
+            before.push(id);
+            next = reader.neighbour(id, -1);
+        }
+        let all = before.iter().rev().map(|id| (id, false));
+        for (&id, recent) in all.chain(ids.iter().rev().map(|id| (id, true))) {
+            let s = &mut self.scratch;
+            match read_beacons(reader, id, &mut s.payload, &mut s.kv) {
+                Ok((ratio, tokens)) => beacons.restore(ratio, tokens, s.kv.view(), recent),
+                // Recent blocks and their beacons go side by side: a block without any has none.
+                Err(_) if recent => {
+                    s.kv.fill(0);
+                    beacons.restore(0, 0, s.kv.view(), true);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads and decodes one block's beacons; gives their ratio and the block's tokens.
+pub(super) fn read_beacons(
+    reader: &Reader,
+    id: BlockId,
+    payload: &mut Vec<u8>,
+    kv: &mut KvBuf,
+) -> Result<(u16, usize), String> {
+    let tokens = usize::from(reader.block(id).map_err(|e| e.to_string())?.tokens);
+    let info = reader.beacons(id, payload).map_err(|e| e.to_string())?;
+    quant::decode(info.dtype, payload, usize::from(info.count), kv).map_err(|e| e.to_string())?;
+    Ok((info.ratio, tokens))
 }
