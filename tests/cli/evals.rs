@@ -1,6 +1,7 @@
 //! Evaluations on test sets and tiers, on small files made here in the sets' published forms.
 
 use std::fmt::Write as _;
+use std::fs;
 
 use serde_json::{Value, json};
 
@@ -213,5 +214,74 @@ fn what_follows_a_history_is_measured_tier_by_tier() {
     let short = "eval tiers --input a.log --history 99999";
     let error = world.json(short).code(2).error("bad_argument");
     assert!(error["message"].as_str().unwrap().contains("99999"), "{error}");
+    world.nothing_left();
+}
+
+/// Random beacons for the tiny model, as a folder that `--trained-memory` takes.
+fn beacons(world: &World) {
+    const HIDDEN: usize = 64;
+    // Queries of 8 heads, keys and values of 4, of 8 values each.
+    const ROWS: usize = (8 + 2 * 4) * 8;
+    let mut state = 1u32;
+    let mut noise = |n: usize| -> Vec<u8> {
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n).flat_map(|_| (0.3 * next()).to_le_bytes()).collect()
+    };
+    let mut shapes = vec![("beacon_embedding".to_owned(), [4, HIDDEN])];
+    shapes.extend((0..5).map(|l| (format!("model.layers.{l}.beacon_qkv"), [ROWS, HIDDEN])));
+    let mut header = json!({"__metadata__": {"ratios": "[4, 8, 16, 32]"}});
+    let mut data = Vec::new();
+    for (name, shape) in shapes {
+        let from = data.len();
+        data.extend(noise(shape[0] * shape[1]));
+        header[name] = json!({"dtype": "F32", "shape": shape, "data_offsets": [from, data.len()]});
+    }
+    let header = header.to_string().into_bytes();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+    fs::create_dir(world.path("memory")).unwrap();
+    let file = world.path("memory").join("beacons.safetensors");
+    fs::write(&file, bytes).unwrap();
+    let sha256 = lcedge::models::fetch::sha256_file(&file).unwrap();
+    let card = json!({"base": {}, "files": {"beacons.safetensors": {"sha256": sha256}},
+        "prompt": {"system": "Answer from memory.", "absent": "Not in memory."}});
+    world.write("memory/memory.json", card.to_string());
+}
+
+#[test]
+fn a_model_with_beacons_has_an_arm_for_each_ratio() {
+    let world = World::new();
+    world.write("a.log", text(160));
+    beacons(&world);
+    let words = "eval tiers --input a.log --trained-memory memory --history 330 --targets 50 \
+                 --windows 2 --window 256 --slots 48 --stale-blocks 1 --controls";
+    let ran = world.run(words.split_whitespace().chain(["--json", "--cache", "cache"])).ok();
+    let last = ran.events().pop().unwrap();
+    let arms = last["arms"].as_array().unwrap();
+    let names: Vec<&str> = arms.iter().map(|a| a["arm"].as_str().unwrap()).collect();
+    assert_eq!(names[0], "window");
+    assert!(names[1].starts_with("window of "), "one of equal cost: {names:?}");
+    assert_eq!(
+        names[2..],
+        [
+            "condensed r4",
+            "condensed r8",
+            "condensed r16",
+            "condensed r32",
+            "recall",
+            "everything",
+            "condensed r8, shuffled",
+            "recall of random blocks",
+            "full attention"
+        ]
+    );
+    let nats = |i: usize| arms[i]["nats_per_token"].as_f64().unwrap();
+    // Random beacons are random, but they are seen: no two ratios measure the same.
+    assert!(nats(2) != nats(0) && nats(2) != nats(3) && nats(3) != nats(4), "{last}");
+    assert!(nats(3) != nats(8), "their order matters: {last}");
+    assert_eq!(arms[3]["slots"], 48);
+    assert!(arms[10]["gap_closed"].as_f64().is_none_or(|share| share == 1.0), "{last}");
     world.nothing_left();
 }
