@@ -1,5 +1,6 @@
-//! Builds a decoder's graph: `build_graph MODEL OUT_DIR f32|f16|int8|int4 [packed] [tile=N]
-//! [accuracy=N] [queries=L,L] [memory=DIR]`. For measuring; `lcedge model prepare` is what users run.
+//! Builds a decoder's graph:
+//! `build_graph MODEL OUT_DIR f32|f16|int8|int4 [packed] [tile=N] [accuracy=N] [queries=L,L]
+//! [memory=DIR]`. For measuring; `lcedge model prepare` is what users run.
 
 use std::path::Path;
 

@@ -169,9 +169,9 @@ pub trait Engine: Send {
     }
 
     /// Runs the decoder over `input.tokens`; each token sees all valid slots and the tokens before
-    /// it. Appends their K,V at slots `len..len + S`, those of the `B` beacons behind them, and makes
-    /// all of them valid. Whoever wants the beacons in another place reads them and sets the length
-    /// back to `len + S`.
+    /// it. Appends their K,V at slots `len..len + S`, those of the `B` beacons behind them, and
+    /// makes all of them valid. Whoever wants the beacons in another place reads them and sets the
+    /// length back to `len + S`.
     ///
     /// # Errors
     /// [`StepError`]; the window keeps its former length.

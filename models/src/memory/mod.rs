@@ -1,11 +1,15 @@
 //! A trained memory of a model: a low-rank change of its matrices, an address, beacons.
 //!
-//! A folder holds `memory.json` (how it applies) and the files that it names, each with its SHA-256:
+//! A folder holds `memory.json` (how it applies) and the files that it names, each with its
+//! SHA-256:
 //!
-//! | file | tensors |
-//! |---|---|
-//! | `memory.safetensors` | `model.layers.{i}.{matrix}.lora_A` `[rank, in]`, `.lora_B` `[out, rank]`; `address.key`, `.query` `[hidden, dim]`, `.gate_key`, `.gate_query` `[hidden]` |
-//! | `beacons.safetensors` | `model.layers.{i}.beacon_qkv` `[(heads + 2 kv_heads) head_dim, hidden]`, `beacon_embedding` `[ratios, hidden]` |
+//! ```text
+//! memory.safetensors    model.layers.{i}.{matrix}.lora_A [rank, in], .lora_B [out, rank]
+//!                       address.key, address.query [hidden, dim]
+//!                       address.gate_key, address.gate_query [hidden]
+//! beacons.safetensors   model.layers.{i}.beacon_qkv [(heads + 2 kv_heads) head_dim, hidden]
+//!                       beacon_embedding [ratios, hidden]
+//! ```
 //!
 //! A changed matrix is `W + scale B A`, rows of Q and K in half-rotation order. Files are checked
 //! against the decoder before anything is built: a memory of another model is refused.

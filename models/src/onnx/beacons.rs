@@ -127,7 +127,7 @@ impl Writer<'_> {
         Ok(whole)
     }
 
-    /// What is done where there are beacons; `[attended, key, present key, present value]` are made.
+    /// Done where there are beacons: makes `[attended, key, present key, present value]`.
     fn beacon_branch(
         &mut self,
         layer: usize,

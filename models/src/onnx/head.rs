@@ -2,7 +2,8 @@
 //!
 //! Embedding and tied head are one tensor of the external file: the embedding is gathered from it,
 //! and each tile of the head is another view of its bytes. A tile's logits live only until its
-//! log-sum-exp is known, so that no `[S, vocab]` array is made.
+//! log-sum-exp is known, so that no `[S, vocab]` array is made: each tile waits for the one before
+//! it, because the library would compute all of them first (100 MB for 512 rows of 49,152).
 
 use super::data::Place;
 use super::graph::{Attr, Dim, Type};
@@ -171,8 +172,9 @@ pub(super) fn outputs(w: &mut Writer<'_>, head: &Table, states: &str, tile_rows:
     let first_axis = g.ints("zero", &[0], &[1]);
     let states = g.op("Squeeze", &[states, &first_axis], "head.states", &[]);
     let axis_0 = [("axis", Attr::Int(0))];
+    let first_size = [("start", Attr::Int(0)), ("end", Attr::Int(1))];
     let chosen = g.op("Concat", &["rows", "score_rows"], "head.chosen", &axis_0);
-    let x = g.op("Gather", &[&states, &chosen], "head.x", &[]);
+    let mut x = g.op("Gather", &[&states, &chosen], "head.x", &[]);
     let rows = g.op("Shape", &["rows"], "head.rows", &[]);
     let mut logits = Vec::new();
     let mut sums = Vec::new();
@@ -184,13 +186,23 @@ pub(super) fn outputs(w: &mut Writer<'_>, head: &Table, states: &str, tile_rows:
         let zero = g.ints("zero", &[0], &[1]);
         let one = g.ints("one", &[1], &[1]);
         let wanted = format!("{tile}.logits");
-        logits.push(g.op("Slice", &[&tile, &zero, &rows, &zero], &wanted, &[]));
+        g.op("Slice", &[&tile, &zero, &rows, &zero], &wanted, &[]);
         // x - logsoftmax(x) is the log-sum-exp, in any column; this is the fastest way to it.
         let axis_1 = [("axis", Attr::Int(1))];
         let log = g.op("LogSoftmax", &[&tile], &format!("{tile}.log"), &axis_1);
         let x0 = g.op("Slice", &[&tile, &zero, &one, &one], &format!("{tile}.x0"), &[]);
         let l0 = g.op("Slice", &[&log, &zero, &one, &one], &format!("{tile}.l0"), &[]);
-        sums.push(g.op("Sub", &[&x0, &l0], &format!("{tile}.sum"), &[]));
+        let sum = g.op("Sub", &[&x0, &l0], &format!("{tile}.sum"), &[]);
+        if last < head.rows {
+            // All rows once more (sizes behind the end mean the end), but not before this tile's
+            // results are there.
+            let scored = g.op("Shape", &[&sum], &format!("{tile}.rows"), &first_size);
+            let kept = g.op("Shape", &[&wanted], &format!("{tile}.kept"), &first_size);
+            let end = g.op("Add", &[&scored, &kept], &format!("{tile}.end"), &[]);
+            x = g.op("Slice", &[&x, &zero, &end, &zero], &format!("{tile}.next"), &[]);
+        }
+        sums.push(sum);
+        logits.push(wanted);
     }
     let g = &mut w.graph;
     let axis_1 = [("axis", Attr::Int(1))];
@@ -217,4 +229,44 @@ fn log_probability(w: &mut Writer<'_>, head: &Table, states: &str, sums: &str, r
     let logit = g.op("ReduceSum", &[&product, &one], "head.logit", &flat);
     g.op("Sub", &[&logit, &total], "token_logprob", &[]);
     g.output("token_logprob", Type::F32, &[Dim::Named("score_rows")]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prost::Message;
+
+    use super::super::proto::ModelProto;
+    use super::super::{BuildOptions, build};
+    use crate::card::WeightKind;
+    use crate::weights::Weights;
+
+    /// Whatever `value` is made of, directly or not, among the nodes of the graph.
+    fn is_made_of(model: &ModelProto, value: &str, of: &str) -> bool {
+        let nodes = model.graph.as_ref().map_or(&[][..], |g| &g.node);
+        let Some(node) = nodes.iter().find(|n| n.output.iter().any(|o| o == value)) else {
+            return false;
+        };
+        node.input.iter().any(|input| input == of || is_made_of(model, input, of))
+    }
+
+    #[test]
+    fn a_tile_waits_for_the_one_before_it() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.gguf");
+        let weights = Weights::open(&data).unwrap();
+        let vocab = weights.decoder().vocab;
+        let dir = tempfile::tempdir().unwrap();
+        let head_tile_rows = vocab.div_ceil(3);
+        let options = BuildOptions { head_tile_rows, ..BuildOptions::of(WeightKind::F32) };
+        let built = build(&weights, None, &options, dir.path(), &mut |_, _| {}).unwrap();
+        let model = ModelProto::decode(&*std::fs::read(built.graph).unwrap()).unwrap();
+        for tile in [1, 2] {
+            let (this, before) = (format!("head.tile.{tile}"), format!("head.tile.{}", tile - 1));
+            for result in ["sum", "logits"] {
+                assert!(is_made_of(&model, &this, &format!("{before}.{result}")), "{this}");
+            }
+        }
+        assert!(!is_made_of(&model, "head.tile.0", "head.tile.1.sum"));
+    }
 }

@@ -125,8 +125,8 @@ pub struct Built {
     pub lossy: bool,
 }
 
-/// Builds the decoder of `weights`, with `memory` woven in, into `dir`, which must hold neither file
-/// yet. `progress` is told bytes written so far and an estimate of all.
+/// Builds the decoder of `weights`, with `memory` woven in, into `dir`, which must hold neither
+/// file yet. `progress` is told bytes written so far and an estimate of all.
 ///
 /// # Errors
 /// [`BuildError`] when weights cannot be read, files cannot be written, or an option does not fit.

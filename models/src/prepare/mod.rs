@@ -35,8 +35,11 @@ use crate::tokenizer::{TokenizerError, TokenizerGgufError};
 use crate::weights::{LayerPart, Part, Weights, WeightsError};
 use files::{Material, Text};
 
-/// Version of what is built: part of the key, so that a newer program prepares anew.
+/// Version of the K,V that are made: part of the fingerprint, so that stored ones of another
+/// version are told apart.
 const BUILDER: &str = "fused-2";
+/// Version of the graph around the same K,V: part of the folder's name, not of the fingerprint.
+const GRAPH: &str = "chained head";
 /// Fewest rows of the table of cosines: positions of a stream rise long before they are laid anew.
 const POSITIONS_MIN: usize = 32_768;
 
@@ -267,6 +270,7 @@ fn folder_name(
 ) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(fingerprint.as_bytes());
+    hasher.update(GRAPH.as_bytes());
     hasher.update(format!("{:?}", build.query_layers).as_bytes());
     if let Some(memory) = memory {
         // Its texts are part of the card.

@@ -100,8 +100,8 @@ impl Opening<'_> {
         ))
     }
 
-    /// Logits of all rows of a chunk of twelve tokens and of one token behind it; where the model has
-    /// beacons, also what one more token makes of theirs.
+    /// Logits of all rows of a chunk of twelve tokens and of one token behind it; where the model
+    /// has beacons, also what that token makes of theirs.
     fn logits(&self, session: Session) -> Result<Vec<f32>, String> {
         let choice = Choice { device: Device::Cpu, reason: String::new() };
         let mut engine =

@@ -64,7 +64,8 @@ impl Store {
 }
 
 /// Runs the steps of a golden file as the runtime does: sinks, beacons and recalled blocks placed
-/// before the recent tokens, the step's own beacons behind its rows. Gives logits and everything kept.
+/// before the recent tokens, the step's own beacons behind its rows. Gives logits and all that is
+/// kept.
 fn run(engine: &mut dyn Engine, golden: &Golden) -> (Vec<f32>, Store) {
     let n = golden.ids.len();
     let [positions, lo, hi] = ["pos", "lo", "hi"].map(|name| golden.ints(name));
@@ -179,8 +180,8 @@ fn the_contract_with_beacons() {
     }
 }
 
-/// Without beacons in a step, a graph that could take some gives what one without them gives, to the
-/// last bit.
+/// Without beacons in a step, a graph that could take some gives what one without them gives, to
+/// the last bit.
 #[test]
 fn steps_without_beacons_are_the_same_to_the_bit() {
     let (with, without) = (Woven::new(), Woven::without_beacons());
