@@ -1,4 +1,4 @@
-"""Commands: pack, replay, train, eval, export, adapt. `python -m forge COMMAND --help`."""
+"""Commands: pack, synonyms, replay, train, eval, export, mix, golden, adapt. `python -m forge COMMAND --help`."""
 
 from __future__ import annotations
 
@@ -100,6 +100,12 @@ def command_export(a) -> None:
     export.write(state["tensors"], a.out, beacons=state["recipe"]["beacons"] > 0)
 
 
+def command_mix(a) -> None:
+    """Adds the low-rank changes of exported memories: `--memory FOLDER:WEIGHT`, at least twice."""
+    parts = [m.rsplit(":", 1) for m in a.memory]
+    print(export.mix([(Path(f), float(w)) for f, w in parts], a.rank, a.out))
+
+
 def command_golden(a) -> None:
     """Writes the golden files: the tiny model's, and a trained memory's when one is given."""
     from . import golden
@@ -150,6 +156,9 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--no_beacons", action="store_true", help="the memory has no beacons")
     command("export", command_export, "checkpoint", "out")
+    p = command("mix", command_mix, "out")
+    p.add_argument("--memory", action="append", required=True)
+    p.add_argument("--rank", type=int, default=32)
     p = command("golden", command_golden)
     for name in ("tiny", "model", "memory", "tokenizer"):
         p.add_argument("--" + name, type=Path)

@@ -27,7 +27,7 @@ BYTES_MAX = 48 << 20
 
 def split(tensors: dict[str, torch.Tensor], dtype=torch.float16) -> tuple[dict, dict]:
     """(low-rank change and address, beacons) by their exported names."""
-    layers = tensors["beacon.qkv"].shape[0]
+    layers = tensors["lora.wq.a"].shape[0]
     memory, beacons = {}, {}
     for m in MATRICES:
         for i in range(layers):
@@ -37,9 +37,10 @@ def split(tensors: dict[str, torch.Tensor], dtype=torch.float16) -> tuple[dict, 
     for name, t in tensors.items():
         if name.startswith("address."):
             memory[name] = t.float().contiguous().clone()
-    for i in range(layers):
-        beacons[f"model.layers.{i}.beacon_qkv"] = tensors["beacon.qkv"][i].to(dtype).clone()
-    beacons["beacon_embedding"] = tensors["beacon.embedding"].to(dtype).clone()
+    if "beacon.qkv" in tensors:
+        for i in range(layers):
+            beacons[f"model.layers.{i}.beacon_qkv"] = tensors["beacon.qkv"][i].to(dtype).clone()
+        beacons["beacon_embedding"] = tensors["beacon.embedding"].to(dtype).clone()
     return memory, beacons
 
 
@@ -78,6 +79,27 @@ def read(folder: Path) -> dict[str, torch.Tensor]:
     )
     out["beacon.embedding"] = beacons["beacon_embedding"].float()
     return out
+
+
+def mix(parts: list[tuple[Path, float]], rank: int, out: Path) -> dict[str, float]:
+    """Adds the low-rank changes of several memories with weights and cuts the sum to `rank`.
+
+    Address and beacons are those of the first. Returns the share of the squared sum that stays, by
+    matrix.
+    """
+    read_ = [(read(folder), weight) for folder, weight in parts]
+    tensors, stays = dict(read_[0][0]), {}
+    for m in MATRICES:
+        a = torch.cat([t[f"lora.{m}.a"] for t, _ in read_], 1)
+        b = torch.cat([t[f"lora.{m}.b"] * weight for t, weight in read_], 2)
+        (qb, rb), (qa, ra) = torch.linalg.qr(b), torch.linalg.qr(a.transpose(1, 2))
+        u, s, v = torch.linalg.svd(rb @ ra.transpose(1, 2))
+        stays[m] = float((s[:, :rank] ** 2).sum() / (s**2).sum())
+        root = s[:, :rank].sqrt()
+        tensors[f"lora.{m}.b"] = (qb @ u[:, :, :rank]) * root[:, None]
+        tensors[f"lora.{m}.a"] = root[:, :, None] * (v[:, :rank] @ qa.transpose(1, 2))
+    write(tensors, out, beacons="beacon.qkv" in tensors)
+    return stays
 
 
 def net_of(decoder: Decoder, memory: Path, address_layer: int | None = None) -> Net:
