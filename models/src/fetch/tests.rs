@@ -1,5 +1,4 @@
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 
 use super::*;
@@ -11,6 +10,16 @@ struct Host {
 }
 
 const PIP_VERSION: &str = "if [ \"$1\" = --version ]; then echo pip 1; exit 0; fi\n";
+
+/// Writes a program in a process of its own: were it open for writing in this one, a process that
+/// another test starts meanwhile would inherit that, and running it would fail as busy.
+fn write_program(path: &Path, text: &str) {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path);
+    let mut child = shell.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
 
 impl Host {
     /// `script` is what the made-up pip does; `$WHEEL` is the made-up wheel and `$DEST` the
@@ -29,8 +38,7 @@ impl Host {
         let head = format!("#!/bin/sh\n{PIP_VERSION}WHEEL='{}'\n", wheel.display());
         let find = "while [ $# -gt 1 ]; do if [ \"$1\" = -d ]; then DEST=$2; fi; shift; done\n";
         let pip = bin.join("pip3");
-        std::fs::write(&pip, format!("{head}{find}{script}\n")).unwrap();
-        std::fs::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&pip, &format!("{head}{find}{script}\n"));
         let wheel = Fetch {
             package: "thing".into(),
             version: "1.0".into(),

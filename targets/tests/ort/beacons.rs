@@ -1,13 +1,14 @@
 //! Beacons in the graph: against PyTorch over a whole loop, and against the graph without them.
 
 use lcedge_memory::KvBuf;
-use lcedge_models::WeightKind;
+use lcedge_models::{MemoryChoice, WeightKind};
 use lcedge_targets::contract::{self, Tolerance, absorb, assert_close, largest_gap, read};
 use lcedge_targets::ort::Packing;
 use lcedge_targets::{BeaconRow, Engine, StepInput, StepOutput};
 
 use crate::common::{Golden, open, options};
-use crate::memory::Woven;
+use crate::memory::{Woven, repository};
+use crate::smollm2;
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -113,9 +114,8 @@ fn run(engine: &mut dyn Engine, golden: &Golden) -> (Vec<f32>, Store) {
     (logits, store)
 }
 
-fn equals_golden(engine: &mut dyn Engine, name: &str, tolerance: f32) {
-    let golden = Woven::golden(name);
-    let (logits, store) = run(engine, &golden);
+fn equals_golden(engine: &mut dyn Engine, golden: &Golden, name: &str, tolerance: f32) {
+    let (logits, store) = run(engine, golden);
     let n = logits.len();
     assert_close(&format!("{name}: logits"), &logits, &golden.get("logits")[..n], tolerance);
     let card = engine.card().clone();
@@ -147,9 +147,91 @@ fn equals_golden(engine: &mut dyn Engine, name: &str, tolerance: f32) {
 fn a_loop_with_beacons_equals_pytorch() {
     let woven = Woven::new();
     for name in ["loop", "mixed"] {
-        equals_golden(&mut woven.fake(800), name, TOLERANCE);
-        equals_golden(&mut woven.engine(WeightKind::F32, 800), name, TOLERANCE);
+        let golden = Woven::golden(name);
+        equals_golden(&mut woven.fake(800), &golden, name, TOLERANCE);
+        equals_golden(&mut woven.engine(WeightKind::F32, 800), &golden, name, TOLERANCE);
     }
+}
+
+/// The trainer's own golden files: the loop, and two steps with groups that end at block edges.
+#[test]
+fn the_trainers_files_are_met() {
+    let (woven, from) = Woven::of_trainer();
+    let [golden, short] =
+        ["golden", "short"].map(|n| Golden::open(&from.join(format!("{n}.safetensors"))));
+    for engine in [&mut woven.fake(800) as &mut dyn Engine, &mut woven.engine(WeightKind::F32, 800)]
+    {
+        equals_golden(engine, &golden, "trainer", TOLERANCE);
+        let gap = two_steps(engine, &short);
+        assert!(gap < TOLERANCE, "{gap}");
+    }
+}
+
+/// SmolLM2's beacons, where its memory has them.
+#[test]
+fn trained_beacons_equal_pytorch() {
+    let golden = Golden::open(&repository("models/zoo/smollm2-135m/golden.safetensors"));
+    if !golden.has("beacons.tokens") {
+        eprintln!("not tested: the trained memory has no beacons");
+        return;
+    }
+    for (kind, most) in
+        [(WeightKind::F32, TOLERANCE), (WeightKind::Int8, 0.2), (WeightKind::Int4, 0.2)]
+    {
+        let Some(prepared) = smollm2::model(kind, MemoryChoice::Zoo) else { return };
+        let gap = two_steps(&mut smollm2::load(&prepared, 512), &golden);
+        println!("{kind:?}: {gap:e}");
+        assert!(gap < most, "{kind:?}: {gap}");
+    }
+}
+
+/// Runs a golden file's two steps: rows with beacons from nothing, then rows behind sinks and those
+/// beacons alone. Gives the largest gap of logits and of the beacons' keys and values.
+fn two_steps(engine: &mut dyn Engine, golden: &Golden) -> f32 {
+    let ints = |name: &str| golden.ints(&format!("beacons.{name}"));
+    let tokens: Vec<u32> = ints("tokens").iter().map(|&t| t as u32).collect();
+    let (n, positions) = (tokens.len(), ints("pos"));
+    let first = ints("blocks").iter().sum::<i32>() as usize;
+    let beacons: Vec<BeaconRow> = ints("last")
+        .iter()
+        .zip(ints("ratio"))
+        .map(|(&last, ratio)| BeaconRow { last: last as u32, ratio: ratio as u8 })
+        .collect();
+    let mut store = Store::new(engine, n + beacons.len());
+    let mut logits = Vec::new();
+    let mut step = |engine: &mut dyn Engine, rows: std::ops::Range<usize>, of: &[u32], b: &[_]| {
+        let mut out = StepOutput::default();
+        let input = StepInput {
+            tokens: &tokens[rows.clone()],
+            positions: &positions[rows],
+            logit_rows: of,
+            beacons: b,
+            ..StepInput::default()
+        };
+        engine.step(&input, &mut out).unwrap();
+        logits.extend_from_slice(&out.logits);
+    };
+    engine.set_len(0).unwrap();
+    step(engine, 0..first, &[first as u32 - 1], &beacons);
+    let kept: Vec<usize> = (0..first).chain(n..n + beacons.len()).collect();
+    store.take(engine, 0, &kept);
+    let source: Vec<usize> = ints("window_source").iter().map(|&row| row as usize).collect();
+    store.place(engine, 0, &source, &ints("window_pos"));
+    engine.set_len(source.len()).unwrap();
+    step(engine, first..n, &[0, (n - first) as u32 - 1], &[]);
+
+    let mut gap = largest_gap(&logits, golden.get("beacons.logits"));
+    let card = engine.card();
+    for layer in (0..card.layers).filter(|l| golden.has(&format!("beacons.key.{l}"))) {
+        for (what, all) in [("key", &store.k), ("value", &store.v)] {
+            let heads = layer * card.kv_heads..(layer + 1) * card.kv_heads;
+            let rows = heads.flat_map(|head| (n..n + beacons.len()).map(move |row| (head, row)));
+            let got: Vec<f32> = rows.flat_map(|(h, r)| &all[store.row(h, r)]).copied().collect();
+            let want = golden.get(&format!("beacons.{what}.{layer}"));
+            gap = gap.max(largest_gap(&got, want));
+        }
+    }
+    gap
 }
 
 /// Distance of a loop's logits from PyTorch's, against the distance that the beacons make.

@@ -172,7 +172,8 @@ impl Golden {
         golden.ids = match header["__metadata__"]["ids"].as_str() {
             Some(ids) => serde_json::from_str(ids).unwrap(),
             None => {
-                let name = if golden.arrays.contains_key("tok") { "tok" } else { "tokens" };
+                let names = ["tok", "tokens", "beacons.tokens"];
+                let name = names.iter().find(|n| golden.arrays.contains_key(**n)).unwrap();
                 golden.ints(name).iter().map(|&id| id as u32).collect()
             }
         };
@@ -182,6 +183,10 @@ impl Golden {
     /// An array of 32-bit integers.
     pub(crate) fn ints(&self, name: &str) -> Vec<i32> {
         self.arrays[name].iter().map(|x| x.to_bits().cast_signed()).collect()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.arrays.contains_key(name)
     }
 
     pub(crate) fn get(&self, name: &str) -> &[f32] {

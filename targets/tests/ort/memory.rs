@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lcedge_models::fetch::sha256_file;
 use lcedge_models::onnx::{BuildOptions, build};
 use lcedge_models::{
     Card, Memory, MemoryChoice, MemorySource, TrainedAddress, WeightKind, Weights,
@@ -16,7 +17,7 @@ use crate::smollm2;
 
 const TOLERANCE: f32 = 1e-4;
 
-fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
@@ -50,6 +51,26 @@ impl Woven {
         let weights = Weights::open(&from).unwrap();
         let memory = MemorySource::folder(folder.path()).unwrap().open(weights.decoder()).unwrap();
         Self { folder, weights, memory }
+    }
+
+    /// The one that the trainer writes beside its own tests; its folder has no description.
+    pub(crate) fn of_trainer() -> (Self, PathBuf) {
+        let from = repository("models/forge/golden/tiny");
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = serde_json::Map::new();
+        for name in ["beacons.safetensors", "memory.safetensors"] {
+            std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+            let sha256 = sha256_file(&from.join(name)).unwrap();
+            files.insert(name.into(), serde_json::json!({ "sha256": sha256 }));
+        }
+        let text = std::fs::read_to_string(data("woven/memory.json")).unwrap();
+        let mut card: serde_json::Value = serde_json::from_str(&text).unwrap();
+        card["files"] = files.into();
+        card["base"]["sha256"] = serde_json::Value::Null;
+        std::fs::write(folder.path().join("memory.json"), card.to_string()).unwrap();
+        let weights = Weights::open(&from).unwrap();
+        let memory = MemorySource::folder(folder.path()).unwrap().open(weights.decoder()).unwrap();
+        (Self { folder, weights, memory }, from)
     }
 
     pub(crate) fn golden(name: &str) -> Golden {
