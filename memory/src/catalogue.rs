@@ -47,6 +47,8 @@ pub(crate) struct Contents {
     pub(crate) quarantined: Vec<Quarantined>,
     /// The id of the next block.
     pub(crate) next_id: u64,
+    /// How often anything but appending changed the rows of blocks.
+    pub(crate) revision: u64,
 }
 
 /// A block that is not served.
@@ -73,6 +75,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) blocks: &'a [NewBlock],
     pub(crate) quarantined: &'a [Quarantined],
     pub(crate) pages: &'a [PageRow],
+    /// Segments that are void: their blocks' rows and words go before anything is put.
+    pub(crate) segments_gone: &'a [u32],
+    /// Source versions that are forgotten.
+    pub(crate) sources_gone: &'a [SourceId],
     /// Points of sessions; `None` takes one away.
     pub(crate) sessions: &'a [(String, Option<SessionRow>)],
     /// Numbers of pages that nothing points to any more.
@@ -93,6 +99,7 @@ impl View<'_> {
             pages: rows::pages(&self.0)?,
             quarantined: rows::quarantined(&self.0)?,
             next_id: rows::next_id(&self.0)?,
+            revision: rows::revision(&self.0)?,
         })
     }
 
@@ -106,18 +113,18 @@ impl View<'_> {
         rows::blocks_of_segment(&self.0, number)
     }
 
-    /// Whether a block of this id is known, served or not.
-    pub(crate) fn has_block(&self, id: BlockId) -> Result<bool, CatalogueError> {
-        rows::has_block(&self.0, id)
+    /// The segment of a block that is known, served or not.
+    pub(crate) fn segment_of(&self, id: BlockId) -> Result<Option<u32>, CatalogueError> {
+        rows::segment_of(&self.0, id)
     }
 
-    /// Whether a block of this place in its source is known.
-    pub(crate) fn has_ordinal(
+    /// The segment of the block at this place of a source.
+    pub(crate) fn segment_of_ordinal(
         &self,
         source: SourceId,
         ordinal: u32,
-    ) -> Result<bool, CatalogueError> {
-        rows::has_ordinal(&self.0, source, ordinal)
+    ) -> Result<Option<u32>, CatalogueError> {
+        rows::segment_of_ordinal(&self.0, source, ordinal)
     }
 
     /// The point of a session, as it is stored.
@@ -223,6 +230,28 @@ impl Catalogue {
         })
     }
 
+    /// Makes all transactions so far durable.
+    pub(crate) fn sync(&self) -> Result<(), CatalogueError> {
+        self.with(|conn| {
+            // Pages of the log are synced before they are copied; how many are is of no interest.
+            conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            Ok(())
+        })
+    }
+
+    /// Takes all traces of deleted rows and words out of the files: the text index is written anew,
+    /// then the whole file, then the log is emptied. Gives whether it was: another process that
+    /// is reading can keep it from that.
+    pub(crate) fn scrub(&self) -> Result<bool, CatalogueError> {
+        self.with(|conn| {
+            conn.execute("INSERT INTO block_text (block_text) VALUES ('optimize')", [])?;
+            conn.execute_batch("PRAGMA secure_delete = ON; VACUUM")?;
+            let busy: i64 =
+                conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(busy == 0)
+        })
+    }
+
     /// Reads rows, all of one moment.
     pub(crate) fn view<T, E: From<CatalogueError>>(
         &self,
@@ -262,6 +291,15 @@ fn check_store(conn: &Connection, store: [u8; 16]) -> Result<(), CatalogueError>
 }
 
 fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueError> {
+    for number in batch.segments_gone {
+        rows::drop_segment(tx, *number)?;
+    }
+    if !batch.segments_gone.is_empty() {
+        rows::raise_revision(tx)?;
+    }
+    for source in batch.sources_gone {
+        tx.execute("DELETE FROM source WHERE id = ?1", [source.0])?;
+    }
     for s in batch.sources {
         rows::put_source(tx, s)?;
     }

@@ -288,6 +288,42 @@ pub enum CommitError {
     Catalogue(#[from] CatalogueError),
 }
 
+/// Why something could not be taken out of the store.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// An earlier write failed; open the store again.
+    #[error("the store stopped after a failed write ({after}); open it again")]
+    Latched {
+        /// What failed then.
+        after: String,
+    },
+    /// What was appended before could not be committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// What is to go could not be looked for.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The disk has no room for what stays. Nothing was changed.
+    #[error("the disk is full: {}", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be read, written or removed. The store refuses all writes until it is opened
+    /// again, and goes on from there then.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The catalogue failed. The store refuses all writes until it is opened again.
+    #[error("the catalogue failed: {0}")]
+    Catalogue(#[from] CatalogueError),
+}
+
 /// Why something could not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]

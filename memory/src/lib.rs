@@ -101,7 +101,8 @@ pub use block::{
     SessionPoint, SourceId, SourceInfo, SourceState, Span,
 };
 pub use error::{
-    AppendError, CatalogueError, CommitError, OpenError, ReadError, SourceError, VerifyError,
+    AppendError, CatalogueError, CommitError, OpenError, ReadError, RewriteError, SourceError,
+    VerifyError,
 };
 pub use format::FORMAT_VERSION;
 pub use geometry::{Geometry, KvBuf, KvView};
@@ -109,5 +110,8 @@ pub use map::MapChoice;
 pub use options::{Filter, StoreOptions, SyncPolicy};
 pub use reader::{AddressHit, Reader, StoreStats, TextHit};
 pub use rebuild::{RebuildReport, rebuild};
-pub use store::Store;
+pub use store::{
+    Store,
+    forget::{Forget, Forgotten, Strictness},
+};
 pub use verify::{VerifyReport, verify};

@@ -1,6 +1,9 @@
 //! Reading: blocks by id, by address and by text, on a snapshot that no writer disturbs.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -158,10 +161,13 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]; a damaged block is quarantined and not given.
     pub fn payload(&self, id: BlockId, out: &mut Vec<u8>) -> Result<KvDtype, ReadError> {
-        let entry = self.entry(id)?;
-        let dtype = entry.info.kv.ok_or(ReadError::NoKv { id })?;
-        self.read(&entry, |segment, block| segment.payload(entry.offset, block, out))?;
-        Ok(dtype)
+        let dtype = self.read(id, |entry, segment, block| {
+            if entry.info.kv.is_some() {
+                segment.payload(entry.offset, block, out)?;
+            }
+            Ok(entry.info.kv)
+        })?;
+        dtype.ok_or(ReadError::NoKv { id })
     }
 
     /// Puts the encoded keys and values of a block's beacons into `out` (replaced) and says what
@@ -170,10 +176,13 @@ impl Reader {
     /// # Errors
     /// [`ReadError::NoBeacons`], and as of [`payload`](Self::payload).
     pub fn beacons(&self, id: BlockId, out: &mut Vec<u8>) -> Result<BeaconInfo, ReadError> {
-        let entry = self.entry(id)?;
-        let beacons = entry.info.beacons.ok_or(ReadError::NoBeacons { id })?;
-        self.read(&entry, |segment, block| segment.beacons(entry.offset, block, out))?;
-        Ok(beacons)
+        let beacons = self.read(id, |entry, segment, block| {
+            if entry.info.beacons.is_some() {
+                segment.beacons(entry.offset, block, out)?;
+            }
+            Ok(entry.info.beacons)
+        })?;
+        beacons.ok_or(ReadError::NoBeacons { id })
     }
 
     /// Where a session goes on, as it was last committed; `None` when it has no point.
@@ -204,8 +213,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub fn text(&self, id: BlockId) -> Result<Vec<u8>, ReadError> {
-        let entry = self.entry(id)?;
-        self.read(&entry, |segment, block| {
+        self.read(id, |entry, segment, block| {
             let mut body = Vec::new();
             segment.body(entry.offset, block, &mut body)?;
             let parts = split_body(block, &body).ok_or(PieceError::Corrupt("body length"))?;
@@ -218,8 +226,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub fn tokens(&self, id: BlockId, out: &mut Vec<u32>) -> Result<(), ReadError> {
-        let entry = self.entry(id)?;
-        self.read(&entry, |segment, block| {
+        self.read(id, |entry, segment, block| {
             let mut body = Vec::new();
             segment.body(entry.offset, block, &mut body)?;
             let parts = split_body(block, &body).ok_or(PieceError::Corrupt("body length"))?;
@@ -240,22 +247,40 @@ impl Reader {
         Ok(snapshot.with_address(id, |a| a.to_address(dim)).unwrap_or_default())
     }
 
-    /// Reads a piece of a block after its header was checked against what is known of it.
+    /// Reads a piece of a block after its header was checked against what is known of it. A block
+    /// that was written elsewhere meanwhile (the store was made smaller) is read there.
     fn read<T>(
         &self,
-        entry: &Entry,
-        piece: impl FnOnce(&Segment, &BlockHeader) -> Result<T, PieceError>,
+        id: BlockId,
+        mut piece: impl FnMut(&Entry, &Segment, &BlockHeader) -> Result<T, PieceError>,
     ) -> Result<T, ReadError> {
-        let at = BlockAt { id: entry.info.id, offset: entry.offset };
-        let read = || {
-            let segment = self.shared.segment(entry.segment)?;
-            let block = segment.block(at)?;
-            if block.info != entry.info {
-                return Err(PieceError::Corrupt("header differs from the catalogue"));
-            }
-            piece(&segment, &block)
-        };
-        read().map_err(|e| self.failed(entry, e))
+        let mut entry = self.entry(id)?;
+        loop {
+            let at = BlockAt { id, offset: entry.offset };
+            let mut read = || {
+                let segment = self.shared.segment(entry.segment)?;
+                let block = segment.block(at)?;
+                if block.info != entry.info {
+                    return Err(PieceError::Corrupt("header differs from the catalogue"));
+                }
+                piece(&entry, &segment, &block)
+            };
+            let e = match read() {
+                Ok(found) => return Ok(found),
+                Err(e) => e,
+            };
+            entry = self.moved(&entry)?.ok_or_else(|| self.failed(&entry, e))?;
+        }
+    }
+
+    /// Where a block is now, when that is elsewhere.
+    fn moved(&self, entry: &Entry) -> Result<Option<Entry>, ReadError> {
+        if !self.shared.is_writers.load(Ordering::Relaxed) {
+            // When it cannot be refreshed, what was found wrong is the better message.
+            let _ = self.refresh();
+        }
+        let now = self.entry(entry.info.id)?;
+        Ok((now != *entry).then_some(now))
     }
 
     fn failed(&self, entry: &Entry, e: PieceError) -> ReadError {

@@ -12,7 +12,7 @@ use crate::{
     BlockId,
     format::{
         checksum,
-        record::{BlockHeader, Footer, HEADER, Record, Seat, TRAILER, decode_trailer},
+        record::{BlockHeader, Footer, HEADER, Record, Replaces, Seat, TRAILER, decode_trailer},
         segment::{HEADER_PREFIX, Identity, ReadHeader, SegmentHeader},
     },
     map::{MapChoice, SegmentMap},
@@ -152,7 +152,9 @@ impl Segment {
         let wrong = PieceError::Corrupt("another block");
         match self.record(at.offset)? {
             Record::Block(b) if b.info.id == at.id => Ok(b),
-            Record::Block(_) | Record::Commit(_) | Record::Footer(_) => Err(wrong),
+            Record::Block(_) | Record::Commit(_) | Record::Footer(_) | Record::Replaces(_) => {
+                Err(wrong)
+            }
         }
     }
 
@@ -211,6 +213,14 @@ impl Segment {
         out.resize(bytes, 0);
         self.copy(out, offset)?;
         if checksum(out) == sum { Ok(()) } else { Err(PieceError::Corrupt("")) }
+    }
+
+    /// What this segment stands in place of, if it does.
+    pub(crate) fn replaces(&self) -> Option<Replaces> {
+        match self.record(self.head.bytes) {
+            Ok(Record::Replaces(r)) => Some(r),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// The table of a sealed segment, checked; `None` when it is not sealed.

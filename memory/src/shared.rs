@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU32, atomic::Ordering},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -72,6 +75,10 @@ pub(crate) struct Shared {
     pub(crate) sync: SyncPolicy,
     /// Number of the next page of the index.
     pub(crate) next_page: AtomicU32,
+    /// How often anything but appending had changed the catalogue when it was last taken in.
+    pub(crate) revision: AtomicU64,
+    /// The writer is in this process: what is published is always the newest.
+    pub(crate) is_writers: AtomicBool,
     snapshot: RwLock<Arc<Snapshot>>,
     segments: Mutex<Segments>,
     quarantine: Mutex<Quarantine>,
@@ -113,6 +120,8 @@ impl Shared {
             sync: options.sync,
             page_blocks: options.page_blocks.clamp(1, StoreOptions::PAGE_BLOCKS_MAX),
             next_page: AtomicU32::new(1),
+            revision: AtomicU64::new(0),
+            is_writers: AtomicBool::new(false),
             snapshot: RwLock::new(Arc::new(snapshot)),
             segments: Mutex::default(),
             quarantine: Mutex::default(),
@@ -172,6 +181,25 @@ impl Shared {
         held(&self.segments).known.insert(number, sealed);
     }
 
+    /// Only these segments are left.
+    pub(crate) fn retain_segments(&self, left: &[u32]) {
+        let mut segments = held(&self.segments);
+        segments.known.retain(|n, _| left.contains(n));
+        segments.open.retain(|s| left.contains(&s.number()));
+    }
+
+    /// A segment is gone, and what was known of damage in it.
+    pub(crate) fn forget_segment(&self, number: u32) {
+        let mut quarantine = held(&self.quarantine);
+        quarantine.all.retain(|_, q| q.segment != number);
+        let Quarantine { all, unsaved } = &mut *quarantine;
+        unsaved.retain(|id| all.contains_key(id));
+        drop(quarantine);
+        let mut segments = held(&self.segments);
+        segments.known.remove(&number);
+        segments.open.retain(|s| s.number() != number);
+    }
+
     /// Makes an open segment known.
     pub(crate) fn add_segment(&self, segment: Arc<Segment>, sealed: bool) {
         let mut segments = held(&self.segments);
@@ -193,6 +221,11 @@ impl Shared {
     /// Why a block is not served.
     pub(crate) fn quarantined(&self, id: BlockId) -> Option<String> {
         held(&self.quarantine).all.get(&id).map(|q| q.reason.clone())
+    }
+
+    /// All blocks that are not served.
+    pub(crate) fn quarantined_all(&self) -> Vec<Quarantined> {
+        held(&self.quarantine).all.values().cloned().collect()
     }
 
     /// How many blocks are not served.

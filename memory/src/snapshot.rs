@@ -162,11 +162,37 @@ impl Snapshot {
         }
     }
 
+    /// Changes where blocks are, or takes them out. `pages` are all pages, with the changes in them.
+    pub(crate) fn change(
+        &mut self,
+        changed: &BTreeMap<BlockId, Option<Entry>>,
+        pages: Vec<Arc<Page>>,
+    ) {
+        let tail: Vec<Arc<TailEntry>> = self.tail().cloned().collect();
+        self.tail.clear();
+        self.set_pages(pages);
+        for old in tail {
+            match changed.get(&old.entry.info.id) {
+                None => self.push_shared(old),
+                Some(None) => {}
+                Some(Some(entry)) => {
+                    self.push(TailEntry { entry: *entry, address: old.address.clone() });
+                }
+            }
+        }
+    }
+
     /// Adds a page of the tail's first blocks.
     pub(crate) fn fold(&mut self, page: Arc<Page>) {
         let mut pages = self.pages.as_ref().clone();
         pages.push(page);
         self.set_pages(pages);
+    }
+
+    /// Takes out all blocks that are in no page.
+    pub(crate) fn clear_tail(&mut self) {
+        self.len -= self.tail().count();
+        self.tail.clear();
     }
 
     /// Takes a block out.

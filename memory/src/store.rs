@@ -2,8 +2,10 @@
 
 mod active;
 mod commit;
+pub(crate) mod forget;
 pub(crate) mod load;
 pub(crate) mod recover;
+mod rewrite;
 mod take_in;
 
 use std::{

@@ -252,19 +252,37 @@ pub(super) fn blocks_of_segment(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn has_block(tx: &Transaction<'_>, id: BlockId) -> Result<bool, CatalogueError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM block WHERE id = ?1)
-        OR EXISTS (SELECT 1 FROM quarantine WHERE id = ?1)";
-    Ok(tx.prepare_cached(sql)?.query_row([id.0.cast_signed()], |r| r.get(0))?)
+pub(super) fn segment_of(tx: &Transaction<'_>, id: BlockId) -> Result<Option<u32>, CatalogueError> {
+    let sql = "SELECT segment FROM block WHERE id = ?1
+        UNION ALL SELECT segment FROM quarantine WHERE id = ?1 LIMIT 1";
+    Ok(tx.prepare_cached(sql)?.query_row([id.0.cast_signed()], |r| r.get(0)).optional()?)
 }
 
-pub(super) fn has_ordinal(
+pub(super) fn segment_of_ordinal(
     tx: &Transaction<'_>,
     source: SourceId,
     ordinal: u32,
-) -> Result<bool, CatalogueError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM block WHERE source = ?1 AND ordinal = ?2)";
-    Ok(tx.prepare_cached(sql)?.query_row([source.0, ordinal], |r| r.get(0))?)
+) -> Result<Option<u32>, CatalogueError> {
+    let sql = "SELECT segment FROM block WHERE source = ?1 AND ordinal = ?2";
+    Ok(tx.prepare_cached(sql)?.query_row([source.0, ordinal], |r| r.get(0)).optional()?)
+}
+
+/// Takes a segment away with all rows of its blocks. Pages that hold any of them no longer fit
+/// their rows, so that they are made again.
+pub(super) fn drop_segment(tx: &Transaction<'_>, number: u32) -> Result<(), CatalogueError> {
+    for sql in [
+        "UPDATE page SET key = 0 WHERE EXISTS (SELECT 1 FROM block
+             WHERE segment = ?1 AND id BETWEEN page.id_first AND page.id_last)
+         OR EXISTS (SELECT 1 FROM quarantine
+             WHERE segment = ?1 AND id BETWEEN page.id_first AND page.id_last)",
+        "DELETE FROM block_text WHERE rowid IN (SELECT id FROM block WHERE segment = ?1)",
+        "DELETE FROM block WHERE segment = ?1",
+        "DELETE FROM quarantine WHERE segment = ?1",
+        "DELETE FROM segment WHERE number = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([number])?;
+    }
+    Ok(())
 }
 
 pub(super) fn last_block(
@@ -349,6 +367,20 @@ pub(super) fn put_next_id(tx: &Transaction<'_>, next_id: u64) -> Result<(), Cata
     tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('next_id', ?1)")?
         .execute([next_id.cast_signed()])?;
     Ok(())
+}
+
+/// Counts a change of rows that is no appending.
+pub(super) fn raise_revision(tx: &Transaction<'_>) -> Result<(), CatalogueError> {
+    let next = revision(tx)? + 1;
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('revision', ?1)")?
+        .execute([next.cast_signed()])?;
+    Ok(())
+}
+
+pub(super) fn revision(tx: &Transaction<'_>) -> Result<u64, CatalogueError> {
+    let sql = "SELECT coalesce((SELECT value FROM meta WHERE key = 'revision'), 0)";
+    let n: i64 = tx.query_row(sql, [], |r| r.get(0))?;
+    u64::try_from(n).map_err(|_| CatalogueError::Row { table: "meta" })
 }
 
 pub(super) fn next_id(tx: &Transaction<'_>) -> Result<u64, CatalogueError> {

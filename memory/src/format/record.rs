@@ -11,6 +11,7 @@ const TRAILER_MAGIC: [u8; 8] = *b"LCEDGEND";
 const KIND_BLOCK: u16 = 1;
 const KIND_COMMIT: u16 = 2;
 const KIND_FOOTER: u16 = 3;
+const KIND_REPLACES: u16 = 4;
 const STARTS_MID_LINE: u16 = 1;
 const ENDS_MID_LINE: u16 = 2;
 
@@ -43,6 +44,11 @@ mod footer {
     super::layout!(super::COMMON;
         ID_FIRST 8, SOURCE 4, BLOCKS 4, ID_LAST 8, TIME 8, TABLE_CHECKSUM 8, END);
     const _: () = assert!(END == 72);
+}
+
+mod replaces {
+    super::layout!(super::COMMON; KEY 8, SEGMENT 4, END);
+    const _: () = assert!(END == 44);
 }
 
 /// Where a record lies and what it is tied to.
@@ -84,12 +90,22 @@ pub(crate) struct Footer {
     pub(crate) table_checksum: u64,
 }
 
+/// The first record of a segment that stands in place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaces {
+    /// Number of the segment that is void once this one is sealed.
+    pub(crate) segment: u32,
+    /// Its key: the checksum of its header.
+    pub(crate) key: u64,
+}
+
 /// A record's header, checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Record {
     Block(BlockHeader),
     Commit(Commit),
     Footer(Footer),
+    Replaces(Replaces),
 }
 
 impl BlockHeader {
@@ -178,8 +194,22 @@ pub(crate) fn encode_block(
     header
 }
 
+impl Replaces {
+    /// The whole record.
+    pub(crate) fn encode(&self, seat: Seat) -> [u8; HEADER] {
+        let mut h = begin(seat, KIND_REPLACES, HEADER as u64);
+        put(&mut h, replaces::KEY, self.key.to_le_bytes());
+        put(&mut h, replaces::SEGMENT, self.segment.to_le_bytes());
+        finish(h)
+    }
+
+    fn decode(h: &[u8; HEADER]) -> Self {
+        Self { segment: u32_at(h, replaces::SEGMENT), key: u64_at(h, replaces::KEY) }
+    }
+}
+
 impl BlockHeader {
-    fn encode(&self, seat: Seat) -> [u8; HEADER] {
+    pub(crate) fn encode(&self, seat: Seat) -> [u8; HEADER] {
         let i = &self.info;
         let mut h = begin(seat, KIND_BLOCK, self.record_bytes());
         let mut flags = 0;
@@ -374,7 +404,7 @@ impl Record {
     pub(crate) fn record_bytes(&self) -> u64 {
         match self {
             Self::Block(b) => b.record_bytes(),
-            Self::Commit(_) => HEADER as u64,
+            Self::Commit(_) | Self::Replaces(_) => HEADER as u64,
             Self::Footer(f) => (HEADER + f.table_bytes()) as u64,
         }
     }
@@ -400,6 +430,7 @@ impl Record {
             KIND_BLOCK => Self::Block(BlockHeader::decode(h)?),
             KIND_COMMIT => Self::Commit(Commit::decode(h)),
             KIND_FOOTER => Self::Footer(Footer::decode(h)),
+            KIND_REPLACES => Self::Replaces(Replaces::decode(h)),
             _ => return Err("record kind"),
         };
         let bytes = u64_at(h, RECORD_BYTES);

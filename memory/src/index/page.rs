@@ -7,7 +7,7 @@ use std::io;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::tile::{LANE, Lane, Region, lanes_of, lanes_per_group};
+use super::tile::{AddressRef, AddressTiles, LANE, Lane, Region, lanes_of, lanes_per_group};
 use crate::{
     AddressLayout, BlockId,
     format::page::{
@@ -258,6 +258,13 @@ impl Page {
             if self.id(middle) <= id { low = middle + 1 } else { high = middle }
         }
         low
+    }
+
+    /// The address of block `at`, on its own.
+    pub(crate) fn address(&self, at: usize, dim: usize) -> Option<AddressTiles> {
+        let heads = self.heads_of(at)?;
+        let view = AddressRef { lanes: self.vectors(), heads: &heads };
+        AddressTiles::new(&view.to_address(dim), dim)
     }
 
     /// The heads of block `at`; `None` when it has no address.

@@ -1,6 +1,10 @@
 //! A segment that is being written.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     BlockId, SourceId, SyncPolicy,
@@ -42,8 +46,6 @@ impl Active {
         source: &SourceRow,
         now_ms: i64,
     ) -> Result<Self, WriteError> {
-        let name = file_name(number);
-        let path = shared.storage.root().join(&name);
         let header = SegmentHeader {
             identity: shared.identity,
             segment: number,
@@ -52,7 +54,19 @@ impl Active {
             name: source.name.clone(),
             created_ms: now_ms,
         };
-        let bytes = header.encode();
+        Self::create_from(shared, number, header, now_ms)
+    }
+
+    /// Creates the file with a header like another segment's.
+    pub(super) fn create_from(
+        shared: &Shared,
+        number: u32,
+        header: SegmentHeader,
+        now_ms: i64,
+    ) -> Result<Self, WriteError> {
+        let name = file_name(number);
+        let path = shared.storage.root().join(&name);
+        let bytes = SegmentHeader { segment: number, created_ms: now_ms, ..header }.encode();
         let made = shared.storage.create(&name).and_then(|file| {
             file.append(&bytes, 0)?;
             Ok(file)
@@ -87,6 +101,10 @@ impl Active {
 
     pub(super) fn source(&self) -> SourceId {
         self.segment.head.header.source
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) const fn bytes(&self) -> u64 {

@@ -73,6 +73,7 @@ pub(crate) fn open_locked(
     let place = storage.catalogue();
     let catalogue = Catalogue::open(&place, identity.store, options.sync).map_err(failed)?;
     let shared = Arc::new(Shared::new(Arc::clone(&storage), identity, options));
+    shared.is_writers.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut problems = Vec::new();
     let recovered = catalogue.view(|view| {
         let contents = view.contents().map_err(Failed::Catalogue)?;

@@ -30,6 +30,8 @@ pub(super) struct Recovered {
     segments: Vec<SegmentRow>,
     blocks: Vec<NewBlock>,
     quarantined: Vec<Quarantined>,
+    /// Segments that others stand in place of.
+    gone: Vec<u32>,
     next_id: u64,
     cuts: Vec<Cut>,
     pub(super) problems: Vec<String>,
@@ -49,6 +51,7 @@ impl Recovered {
             segments: &self.segments,
             blocks: &self.blocks,
             quarantined: &self.quarantined,
+            segments_gone: &self.gone,
             next_id: Some(self.next_id),
             ..Batch::default()
         }
@@ -82,7 +85,9 @@ pub(super) fn recover(
         contents.segments.iter().map(|s| (s.number, *s)).collect();
     let mut out = Recovered { next_id: contents.next_id, ..Recovered::default() };
     let mut news = Vec::new();
-    for number in numbers(storage)? {
+    let numbers = numbers(storage)?;
+    let void = void(shared, &rows, &numbers, &mut out);
+    for number in numbers.into_iter().filter(|n| !void.contains(n)) {
         let failed = |e| io_error(storage, &file_name(number), e);
         let row = rows.get(&number).copied();
         let bytes = storage.size(&file_name(number)).map_err(failed)?;
@@ -111,7 +116,7 @@ pub(super) fn recover(
             news.push(News { segment, row, known, scan });
         }
     }
-    if news.is_empty() && out.cuts.is_empty() && out.problems.is_empty() {
+    if news.is_empty() && out.cuts.is_empty() && out.gone.is_empty() && out.problems.is_empty() {
         return Ok(None);
     }
     take(view, contents, &news, &mut out).map_err(|e| match e {
@@ -119,6 +124,46 @@ pub(super) fn recover(
         TakeError::Catalogue(e) => catalogue_error(storage, e),
     })?;
     Ok(Some(out))
+}
+
+/// Segments that sealed ones stand in place of, and replacements that were not finished: none of them
+/// is looked at, all of them are removed. There are some only where a rewriting was
+/// interrupted: then there is a file that the catalogue has no row of, or a row without a file.
+fn void(
+    shared: &Shared,
+    rows: &BTreeMap<u32, SegmentRow>,
+    numbers: &[u32],
+    out: &mut Recovered,
+) -> BTreeSet<u32> {
+    let mut void = BTreeSet::new();
+    if numbers.iter().all(|n| rows.contains_key(n)) {
+        return void;
+    }
+    let open = |n: u32| Segment::open(&*shared.storage, n, &shared.identity, false).ok();
+    for &number in numbers {
+        let Some(segment) = open(number) else { continue };
+        let Some(replaces) = segment.replaces() else { continue };
+        let Ok(Some(table)) = segment.footer() else {
+            out.cuts.push(Cut::Remove { number });
+            void.insert(number);
+            continue;
+        };
+        let old = replaces.segment;
+        let there = numbers.contains(&old) && open(old).is_none_or(|s| s.head.key == replaces.key);
+        if there {
+            out.cuts.push(Cut::Remove { number: old });
+            void.insert(old);
+        }
+        if rows.contains_key(&old) && (there || !numbers.contains(&old)) {
+            out.gone.push(old);
+        }
+        if table.is_empty() && segment.head.header.name.is_empty() {
+            // It only says that the other one is void; that is removed first.
+            out.cuts.push(Cut::Remove { number });
+            void.insert(number);
+        }
+    }
+    void
 }
 
 /// Whether a file was begun and its header never finished: too short for one, or zeros.
@@ -161,13 +206,21 @@ fn take(
     news: &[News],
     out: &mut Recovered,
 ) -> Result<(), TakeError> {
-    // Segments come in the order of their numbers: the last commit of a source is its newest.
     let mut horizon: BTreeMap<SourceId, Commit> = BTreeMap::new();
     for found in news.iter().flat_map(|n| &n.scan.commits) {
         out.next_id = out.next_id.max(found.commit.id_end);
-        horizon.insert(found.commit.source, found.commit);
+        let newest = horizon.entry(found.commit.source).or_insert(found.commit);
+        // A segment that stands in place of an old one has a larger number and an older commit.
+        let age = |c: &Commit| {
+            let p = c.progress;
+            (c.id_end, c.ordinal_end, p.absorbed_bytes, p.absorbed_lines, c.time_ms)
+        };
+        if age(&found.commit) >= age(newest) {
+            *newest = found.commit;
+        }
     }
-    let mut seen = Seen { view, ids: BTreeSet::new(), ordinals: BTreeSet::new() };
+    let gone = out.gone.clone();
+    let mut seen = Seen { view, gone, ids: BTreeSet::new(), ordinals: BTreeSet::new() };
     for new in news {
         let commit = horizon.get(&new.segment.head.header.source);
         take_segment(new, commit, &mut seen, out)?;
@@ -182,6 +235,8 @@ fn take(
 /// Ids and places within sources that are taken: by the catalogue, or just now.
 struct Seen<'a> {
     view: &'a View<'a>,
+    /// Segments whose blocks do not count.
+    gone: Vec<u32>,
     ids: BTreeSet<BlockId>,
     ordinals: BTreeSet<(SourceId, u32)>,
 }
@@ -191,8 +246,11 @@ impl Seen<'_> {
         let i = &found.block.info;
         Ok(self.ids.insert(i.id)
             && self.ordinals.insert((i.source, i.ordinal))
-            && !self.view.has_block(i.id)?
-            && !self.view.has_ordinal(i.source, i.ordinal)?)
+            && self.view.segment_of(i.id)?.is_none_or(|s| self.gone.contains(&s))
+            && self
+                .view
+                .segment_of_ordinal(i.source, i.ordinal)?
+                .is_none_or(|s| self.gone.contains(&s)))
     }
 }
 
@@ -207,7 +265,9 @@ fn take_segment(
     let mut end = new.known;
     for found in &new.scan.blocks {
         let info = &found.block.info;
-        if info.source != source || commit.is_none_or(|c| info.id.0 >= c.id_end) {
+        // All blocks of a sealed segment were acknowledged before it was sealed.
+        let acknowledged = new.scan.sealed || commit.is_some_and(|c| info.id.0 < c.id_end);
+        if info.source != source || !acknowledged {
             continue;
         }
         end = end.max(found.end());

@@ -35,6 +35,8 @@ struct Found {
     /// Blocks whose segment is missing, too short or another's.
     bad: Vec<(BlockRow, &'static str)>,
     problems: Vec<String>,
+    /// What was published in no page does not count any more.
+    stale: bool,
 }
 
 /// Publishes what the catalogue has. When `write`, pages that are missing are made, and those that
@@ -46,7 +48,7 @@ pub(super) fn take_in(
 ) -> Result<Taken, OpenError> {
     let found =
         catalogue.view(|view| find(shared, view)).map_err(|e: Failed| e.at(&*shared.storage))?;
-    let Found { contents, mut pages, lost, newer, bad, mut problems } = found;
+    let Found { contents, mut pages, lost, newer, bad, mut problems, stale } = found;
     for bad in &contents.quarantined {
         shared.quarantine(bad.clone(), true);
     }
@@ -82,6 +84,9 @@ pub(super) fn take_in(
     let removed: Vec<_> = removed.collect();
     shared.publish(|snapshot| {
         snapshot.set_sources(sources);
+        if stale {
+            snapshot.clear_tail();
+        }
         snapshot.set_pages(pages);
         for entry in tail {
             snapshot.push(entry);
@@ -90,6 +95,9 @@ pub(super) fn take_in(
             snapshot.remove(id);
         }
     });
+    shared.revision.store(contents.revision, Ordering::Relaxed);
+    let left: Vec<u32> = contents.segments.iter().map(|s| s.number).collect();
+    shared.retain_segments(&left);
     Ok(Taken { contents, problems })
 }
 
@@ -101,6 +109,7 @@ fn find(shared: &Shared, view: &View<'_>) -> Result<Found, Failed> {
         newer: Vec::new(),
         bad: Vec::new(),
         problems: Vec::new(),
+        stale: false,
         contents,
     };
     let before = shared.snapshot();
@@ -115,7 +124,10 @@ fn find(shared: &Shared, view: &View<'_>) -> Result<Found, Failed> {
         }
     }
     let paged = out.contents.pages.iter().map(|p| p.id_last.0 + 1).max().unwrap_or(0);
-    let published = before.tail().next_back().map_or(0, |e| e.entry.info.id.0 + 1);
+    // What was published in no page may have moved when anything but appending was done.
+    out.stale = out.contents.revision != shared.revision.load(Ordering::Relaxed);
+    let last = before.tail().next_back().filter(|_| !out.stale);
+    let published = last.map_or(0, |e| e.entry.info.id.0 + 1);
     out.newer = view.blocks(paged.max(published)..=u64::MAX)?;
     let changed = |row: &&SegmentRow| !shared.knows_segment(row.number, row.sealed);
     let rows: Vec<SegmentRow> = out.contents.segments.iter().filter(changed).copied().collect();

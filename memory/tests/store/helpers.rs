@@ -173,3 +173,17 @@ pub(crate) fn progress(n: u64) -> Progress {
         complete: n % 4 == 3,
     }
 }
+
+/// How many times more than usual crashes are tried: `CRASH_ROUNDS`, 1 when it is not set.
+pub(crate) fn crash_rounds() -> u64 {
+    std::env::var("CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// Numbers below `all`, `few * CRASH_ROUNDS` of them (all of them when there are no more), spread evenly.
+pub(crate) fn spread(all: u64, few: u64) -> Vec<u64> {
+    let wanted = few.saturating_mul(crash_rounds()).clamp(1, all.max(1));
+    let mut out: Vec<u64> =
+        (0..wanted).map(|i| i * all / wanted + i % 3 % (all / wanted)).collect();
+    out.dedup();
+    out
+}

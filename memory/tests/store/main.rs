@@ -3,6 +3,7 @@
 
 mod damage;
 mod failing;
+mod forget;
 mod golden;
 mod helpers;
 mod model;
