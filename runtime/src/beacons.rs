@@ -238,11 +238,15 @@ impl Beacons {
     }
 
     /// What is in attention, oldest first: the tier and, where the recent region is given up, the
-    /// recent blocks too; the newest that fit.
-    pub fn shown(&self, recent_lost: bool) -> impl Iterator<Item = &BlockBeacons> + Clone {
+    /// recent blocks too; the newest that fit beside `taken` slots.
+    pub fn shown(
+        &self,
+        recent_lost: bool,
+        taken: usize,
+    ) -> impl Iterator<Item = &BlockBeacons> + Clone {
         let recent = if recent_lost { self.fresh.len() - usize::from(self.open) } else { 0 };
         let all = self.tier.iter().chain(self.fresh.iter().take(recent));
-        let (mut left, mut fit) = (self.capacity, 0);
+        let (mut left, mut fit) = (self.capacity.saturating_sub(taken), 0);
         for block in self.fresh.iter().take(recent).rev().chain(self.tier.iter().rev()) {
             if block.kv.tokens() > left {
                 break;

@@ -38,7 +38,7 @@ pub type Weights = [f32; 7];
 pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, -2.6];
 
 /// For a model with a trained memory.
-pub const TRAINED: Weights = [2.7, 2.6, 2.4, 1.1, 2.0, -4.0, -4.6];
+pub const TRAINED: Weights = [2.5, 1.6, 1.5, 1.3, 2.4, -2.6, -4.0];
 
 /// The confidence, 0 to 1.
 #[must_use]

@@ -128,6 +128,8 @@ pub struct SessionConfig {
     /// Lines whose blocks stay in attention for the answer, of all that were recalled; 0 keeps
     /// everything that was recalled.
     pub focus_lines: usize,
+    /// Blocks that a question sees as beacons, behind those that it sees exactly.
+    pub coarse_blocks: usize,
     /// How finely beacons condense.
     pub ratio: Ratio,
     /// Breaks a tier on purpose, to show that it does something.
@@ -147,6 +149,7 @@ impl Default for SessionConfig {
             surprise: true,
             fusion: Fusion::default(),
             focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
+            coarse_blocks: crate::limits::COARSE_BLOCKS_DEFAULT,
             ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
             control: Control::None,
             confidence: crate::confidence::STOCK,

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lcedge::beacons::Ratio;
 use lcedge::config::Control;
+use lcedge::limits::RATIO_DEFAULT;
 use lcedge::models::MemoryChoice;
 use lcedge::setup::{self, Ready, SetupError, SetupEvent, SetupOptions};
 
@@ -19,6 +21,18 @@ pub(crate) struct Context {
     pub(crate) out: Out,
     pub(crate) stop: Stop,
     pub(crate) options: SetupOptions,
+}
+
+/// What `--ratio` names: the index among the ratios that beacons are trained for.
+fn ratio(word: &str) -> Result<Ratio, Failure> {
+    const RATIOS: [&str; 4] = ["4", "8", "16", "32"];
+    if word == "adaptive" {
+        return Ok(Ratio::Adaptive(RATIO_DEFAULT));
+    }
+    let at = RATIOS.iter().position(|r| *r == word).and_then(|i| u8::try_from(i).ok());
+    at.map(Ratio::Fixed).ok_or_else(|| {
+        Failure::bad_argument(format!("--ratio {word}: 4, 8, 16, 32 or adaptive is taken"))
+    })
 }
 
 /// What `--trained-memory` names.
@@ -59,8 +73,8 @@ impl Context {
             trained_memory: trained_memory(&common.trained_memory),
             store: common.store.clone(),
             capacity_tokens: None,
-            condensed_tokens: None,
-            ratio: None,
+            condensed_tokens: common.condensed,
+            ratio: common.ratio.as_deref().map(ratio).transpose()?,
             control: Control::None,
             read_only: false,
             device: common.device.clone(),

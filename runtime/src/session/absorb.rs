@@ -227,6 +227,7 @@ impl Session {
 
     /// One chunk through the whole flow.
     fn absorb_chunk(&mut self, tokens: usize, last: bool) -> Result<(), AbsorbError> {
+        self.recalls_exactly = false;
         if std::mem::take(&mut self.recent_lost) {
             self.restore_recent()?;
         }
@@ -463,6 +464,8 @@ impl Session {
             beacons.clear();
         }
         self.condensed.clear();
+        self.coarse.clear();
+        self.recalls_exactly = false;
         self.foreign_recent = 0;
         self.recent_nats.clear();
         self.recent_lost = false;

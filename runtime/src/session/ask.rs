@@ -204,6 +204,8 @@ impl Session {
             let recent = self.window.recent();
             self.drop_oldest(recent, false)?;
             self.recent_lost |= recent > 0;
+            self.coarse.clear();
+            self.recalls_exactly = self.config.coarse_blocks == 0;
             self.lay_memory(&[], 0)?;
             return Ok(());
         }
@@ -228,6 +230,7 @@ impl Session {
         };
         match recall {
             RecallMode::Kv => {
+                self.choose_coarse(&passages);
                 let blocks = std::mem::take(&mut passages.blocks);
                 let start = Instant::now();
                 self.lay_memory(&blocks, passages.tokens)?;

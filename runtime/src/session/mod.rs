@@ -142,8 +142,12 @@ pub struct Session {
     recent_nats: VecDeque<f32>,
     /// Surprise of the next chunk's first token, from the last row of the chunk before.
     carry_nats: f32,
+    /// Blocks that a question sees as beacons, in order of time, and their beacons.
+    coarse: Vec<(BlockId, usize)>,
     /// Blocks in the memory region and their tokens.
     recalled: Vec<(BlockId, usize)>,
+    /// A question is being answered from exact passages alone.
+    recalls_exactly: bool,
     /// The recent region was given up for a question and is restored before more is absorbed.
     recent_lost: bool,
     counters: Counters,
@@ -220,7 +224,9 @@ impl Session {
             recent_blocks: VecDeque::with_capacity(plan.capacity_tokens / BLOCK_TOKENS_MIN + 2),
             recent_nats: VecDeque::new(),
             carry_nats: f32::NAN,
+            coarse: Vec::new(),
             recalled: Vec::new(),
+            recalls_exactly: false,
             recent_lost: false,
             counters: Counters::default(),
             times: RecallTimes::default(),

@@ -10,6 +10,7 @@ use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader, SourceId};
 use lcedge_targets::SlotError;
 
 use super::Session;
+use super::restore::read_beacons;
 use crate::beacons::{Beacons, BlockBeacons};
 use crate::config::Control;
 use crate::error::AbsorbError;
@@ -152,14 +153,27 @@ impl Session {
         }
         self.recalled.clear();
         let mut damaged = None;
-        let slots: usize = shown(&self.beacons, self.recent_lost).map(|b| b.kv.tokens()).sum();
-        let mut laying = self.window.lay(self.condensed.len() + slots + tokens)?;
+        let coarse: usize = self.coarse.iter().map(|b| b.1).sum();
+        let lost = self.recent_lost;
+        // A question that exact passages are recalled for sees no beacons beside them.
+        let taken = if self.recalls_exactly { usize::MAX } else { coarse };
+        let slots: usize = shown(&self.beacons, lost, taken).map(|b| b.kv.tokens()).sum();
+        let mut laying = self.window.lay(self.condensed.len() + coarse + slots + tokens)?;
         if !self.condensed.is_empty() {
             laying.piece(self.condensed.kv.view())?;
         }
         let shuffled = self.config.control == Control::ShuffledBeacons;
-        lay_beacons(&mut laying, shown(&self.beacons, self.recent_lost), shuffled)?;
         let s = &mut self.scratch;
+        for &(id, _) in &self.coarse {
+            let Some(reader) = &self.reader else { break };
+            match read_beacons(reader, id, &mut s.payload, &mut s.kv) {
+                Ok(_) => {
+                    laying.piece(s.kv.view())?;
+                }
+                Err(e) => damaged = Some(e),
+            }
+        }
+        lay_beacons(&mut laying, shown(&self.beacons, lost, taken), shuffled)?;
         for &id in blocks {
             let Some(reader) = &self.reader else { break };
             let read = read_block(reader, id, &mut s.payload, &mut s.kv);
@@ -179,6 +193,25 @@ impl Session {
             self.warn(format!("a block was left out of recall: {e}"));
         }
         Ok(())
+    }
+
+    /// Chooses the blocks that a question sees as beacons: those ranked behind the exact ones,
+    /// as far as the condensed tier has slots.
+    pub(super) fn choose_coarse(&mut self, passages: &Passages) {
+        self.coarse.clear();
+        let (Some(beacons), Some(reader)) = (&self.beacons, &self.reader) else { return };
+        let mut left = beacons.capacity();
+        let ranked = passages.ranked.iter().map(|r| r.id);
+        for id in ranked.filter(|id| !passages.blocks.contains(id)) {
+            if self.coarse.len() == self.config.coarse_blocks {
+                break;
+            }
+            let count = reader.block(id).ok().and_then(|b| b.beacons).map(|b| usize::from(b.count));
+            let Some(count) = count.filter(|&n| n <= left) else { continue };
+            left -= count;
+            self.coarse.push((id, count));
+        }
+        self.coarse.sort_unstable();
     }
 
     /// Whether the next step's queries are wanted for a stale recall.
@@ -254,8 +287,9 @@ impl Session {
 fn shown(
     beacons: &Option<Beacons>,
     recent_lost: bool,
+    taken: usize,
 ) -> impl Iterator<Item = &BlockBeacons> + Clone {
-    beacons.iter().flat_map(move |b| b.shown(recent_lost))
+    beacons.iter().flat_map(move |b| b.shown(recent_lost, taken))
 }
 
 /// Lays beacons; `shuffled`: each block's keys with the values of another, so that what it says is

@@ -21,6 +21,8 @@ impl Session {
             return Ok(());
         }
         // Blocks that a question recalled make room for the recent region.
+        self.coarse.clear();
+        self.recalls_exactly = false;
         self.lay_memory(&[], 0)?;
         let (mut ids, mut tokens) = (Vec::new(), 0);
         let mut next = reader.last_block(source).ok().flatten();

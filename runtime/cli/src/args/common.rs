@@ -142,6 +142,14 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_MEMORY", value_name = "TIERS",
         default_value = "full", help_heading = SIZES)]
     pub(crate) memory: MemoryMode,
+    /// Tokens that one beacon stands for: 4, 8, 16, 32, or adaptive [default: 8]
+    #[arg(long, global = true, env = "LCEDGE_RATIO", value_name = "N|adaptive",
+        help_heading = SIZES)]
+    pub(crate) ratio: Option<String>,
+    /// Slots of the condensed tier [default: 128 with beacons]
+    #[arg(long, global = true, env = "LCEDGE_CONDENSED", value_name = "TOKENS",
+        help_heading = SIZES)]
+    pub(crate) condensed: Option<usize>,
     /// What questions recall: kv (stored keys and values) or text (read again)
     #[arg(long, global = true, env = "LCEDGE_RECALL", value_name = "WHAT", default_value = "kv",
         help_heading = SIZES)]
