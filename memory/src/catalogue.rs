@@ -15,7 +15,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::{
-    BlockId, SourceId, SyncPolicy,
+    BlockId, SourceId, StoreOptions, SyncPolicy,
     error::CatalogueError,
     storage::{CataloguePlace, file},
     sync::held,
@@ -148,7 +148,7 @@ impl Catalogue {
     pub(crate) fn open(
         place: &CataloguePlace,
         store: [u8; 16],
-        sync: SyncPolicy,
+        options: &StoreOptions,
     ) -> Result<Self, CatalogueError> {
         let (mut conn, path) = match place {
             CataloguePlace::Memory => (Connection::open_in_memory()?, None),
@@ -162,14 +162,16 @@ impl Catalogue {
         let _mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))?;
         // Segments hold the truth and are synced first: a catalogue that a power cut sets back a
         // few transactions is brought up to date when it is opened.
-        let level = match sync {
+        let level = match options.sync {
             SyncPolicy::None => "OFF",
             SyncPolicy::Data => "NORMAL",
             // Points of sessions are nowhere else.
             SyncPolicy::Full => "FULL",
         };
         conn.execute_batch(&format!(
-            "PRAGMA synchronous = {level}; PRAGMA cache_size = -4096; PRAGMA foreign_keys = OFF;"
+            "PRAGMA synchronous = {level}; PRAGMA cache_size = -4096; PRAGMA foreign_keys = OFF;
+             PRAGMA wal_autocheckpoint = {};",
+            log_pages(options.disk_bytes_max)
         ))?;
         migrate(&mut conn, store)?;
         check_store(&conn, store)?;
@@ -239,6 +241,20 @@ impl Catalogue {
         })
     }
 
+    /// Gives free pages back to the disk when they are a large part of the file.
+    pub(crate) fn shrink(&self) -> Result<(), CatalogueError> {
+        self.with(|conn| {
+            let of = |pragma: &str| conn.query_row(pragma, [], |r| r.get::<_, i64>(0));
+            let (free, all) = (of("PRAGMA freelist_count")?, of("PRAGMA page_count")?);
+            if free * 4 > all && free > 64 {
+                conn.execute_batch("VACUUM")?;
+            }
+            // The log counts too.
+            conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok(())
+        })
+    }
+
     /// Takes all traces of deleted rows and words out of the files: the text index is written anew,
     /// then the whole file, then the log is emptied. Gives whether it was: another process that
     /// is reading can keep it from that.
@@ -261,6 +277,13 @@ impl Catalogue {
         let tx = conn.transaction().map_err(CatalogueError::from)?;
         f(&View(tx))
     }
+}
+
+/// Pages of the log after which it is copied into the file: SQLite's 1000, fewer when the disk budget
+/// is small.
+fn log_pages(disk_bytes_max: Option<u64>) -> u64 {
+    const PAGE: u64 = 4096;
+    disk_bytes_max.map_or(1000, |max| (max / 64 / PAGE).clamp(16, 1000))
 }
 
 fn migrate(conn: &mut Connection, store: [u8; 16]) -> Result<(), CatalogueError> {

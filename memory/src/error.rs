@@ -163,6 +163,14 @@ pub enum SourceError {
         /// The id.
         id: SourceId,
     },
+    /// The file of pins could not be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A session's point of more bytes than are taken.
     #[error("a resume point of {bytes} bytes (at most {max} are taken)")]
     SessionBytes {

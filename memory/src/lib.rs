@@ -82,6 +82,7 @@ mod index;
 mod map;
 mod options;
 mod pages;
+mod pins;
 mod reader;
 mod rebuild;
 mod segment;
@@ -107,11 +108,12 @@ pub use error::{
 pub use format::FORMAT_VERSION;
 pub use geometry::{Geometry, KvBuf, KvView};
 pub use map::MapChoice;
-pub use options::{Filter, StoreOptions, SyncPolicy};
+pub use options::{Filter, StoreOptions, SyncPolicy, WhenFull};
 pub use reader::{AddressHit, Reader, StoreStats, TextHit};
 pub use rebuild::{RebuildReport, rebuild};
 pub use store::{
     Store,
+    budget::{Count, GivenUp},
     forget::{Forget, Forgotten, Strictness},
 };
 pub use verify::{VerifyReport, verify};

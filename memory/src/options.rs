@@ -18,6 +18,17 @@ pub enum SyncPolicy {
     Full,
 }
 
+/// What happens when the disk budget would be passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The least useful blocks give up keys and values, then beacons, and then they go; also
+    /// when a store is opened that is too large.
+    #[default]
+    GiveUp,
+    /// Appending is refused.
+    Refuse,
+}
+
 /// What a store is made for, and how it is kept.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -37,6 +48,8 @@ pub struct StoreOptions {
     /// Most bytes that segments, pages of the index and catalogue may take; none: as the disk
     /// allows.
     pub disk_bytes_max: Option<u64>,
+    /// What happens when that would be passed.
+    pub when_full: WhenFull,
     /// Blocks of one page of the index, from 1 to [`PAGE_BLOCKS_MAX`](Self::PAGE_BLOCKS_MAX), which
     /// is the default. So many blocks at most are held in RAM beside those that are not committed.
     pub page_blocks: usize,
@@ -57,6 +70,7 @@ impl StoreOptions {
             segment_bytes_max: 256 << 20,
             sync: SyncPolicy::Data,
             disk_bytes_max: None,
+            when_full: WhenFull::GiveUp,
             page_blocks: Self::PAGE_BLOCKS_MAX,
         }
     }

@@ -1,6 +1,7 @@
 //! The one writer of a store.
 
 mod active;
+pub(crate) mod budget;
 mod commit;
 pub(crate) mod forget;
 pub(crate) mod load;
@@ -10,14 +11,18 @@ mod take_in;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::Path,
     sync::Arc,
 };
 
-use self::active::{Active, WriteError};
+use self::{
+    active::{Active, WriteError},
+    budget::GivenUp,
+};
 use crate::{
     AppendError, BeaconInfo, BlockId, BlockInfo, BlockRecord, OpenError, Progress, Reader,
-    SessionPoint, SourceError, SourceId, SourceState, StoreOptions,
+    RewriteError, SessionPoint, SourceError, SourceId, SourceState, StoreOptions,
     catalogue::{Catalogue, NewBlock, SessionRow, SourceRow},
     clock::now_ms,
     format::{
@@ -25,6 +30,8 @@ use crate::{
         segment::NAME_BYTES_MAX,
     },
     index::tile::AddressTiles,
+    options::WhenFull,
+    pins,
     reader::session_checksum,
     shared::{Shared, SourceEntry},
     snapshot::{Entry, TailEntry},
@@ -36,6 +43,8 @@ const PART_BYTES_MAX: usize = 1 << 30;
 /// What a block costs beside its record, in the catalogue and the index, at a guess from
 /// above.
 const OVERHEAD_BYTES: u64 = 1024;
+/// Blocks whose recalls are counted.
+const HITS_MAX: usize = 65_536;
 
 /// Writes a store, and is the only one who does while it lives. Dropping it without
 /// [`commit`](Self::commit) leaves what was appended since the last one unacknowledged: the next
@@ -61,6 +70,11 @@ pub struct Store {
     sessions: Vec<(String, Option<SessionRow>)>,
     /// Newest version of each name.
     newest: BTreeMap<String, SourceId>,
+    pins: BTreeSet<BlockId>,
+    /// How often blocks were recalled since opening.
+    hits: BTreeMap<BlockId, u32>,
+    /// What blocks gave up for room.
+    given_up: GivenUp,
     next_id: u64,
     next_source: u32,
     next_segment: u32,
@@ -383,15 +397,90 @@ impl Store {
         Ok(entry)
     }
 
-    fn check_budget(&self, record: u64, r: &BlockRecord<'_>) -> Result<(), AppendError> {
+    fn check_budget(&mut self, record: u64, r: &BlockRecord<'_>) -> Result<(), AppendError> {
         let Some(max) = self.options.disk_bytes_max else { return Ok(()) };
         let used = self.disk_bytes();
         let address = r.address.encoded_bytes() as u64 * 2;
         let needed = record + address + OVERHEAD_BYTES + 2 * r.text.len() as u64;
+        if used.saturating_add(needed) <= max {
+            return Ok(());
+        }
+        if self.options.when_full == WhenFull::GiveUp {
+            self.make_room(needed).map_err(|e| self.no_room(e))?;
+        }
+        let used = self.disk_bytes();
         if used.saturating_add(needed) > max {
             return Err(AppendError::BudgetFull { used, max, needed });
         }
         Ok(())
+    }
+
+    /// What an append says when room could not be made.
+    fn no_room(&self, e: RewriteError) -> AppendError {
+        let path = self.shared.storage.root();
+        match e {
+            RewriteError::Latched { after } => AppendError::Latched { after },
+            RewriteError::DiskFull { path } => {
+                AppendError::DiskFull { path, source: io::ErrorKind::StorageFull.into() }
+            }
+            RewriteError::Io { path, source } => AppendError::Io { path, source },
+            RewriteError::Commit(_) | RewriteError::Read(_) | RewriteError::Catalogue(_) => {
+                AppendError::Io { path, source: io::Error::other(e.to_string()) }
+            }
+        }
+    }
+
+    /// Pins blocks, or lets go of them: pinned blocks give nothing up for room. Durable at once. Ids
+    /// of blocks that there are not are passed over.
+    ///
+    /// # Errors
+    /// [`SourceError::Latched`], [`SourceError::Io`].
+    pub fn pin(&mut self, ids: &[BlockId], pinned: bool) -> Result<(), SourceError> {
+        if let Some(after) = &self.latched {
+            return Err(SourceError::Latched { after: after.clone() });
+        }
+        let snapshot = self.shared.snapshot();
+        let mut pins = self.pins.clone();
+        for id in ids.iter().filter(|id| snapshot.get(**id).is_some()) {
+            if pinned {
+                pins.insert(*id)
+            } else {
+                pins.remove(id)
+            };
+        }
+        self.save_pins(pins)
+    }
+
+    fn save_pins(&mut self, pins: BTreeSet<BlockId>) -> Result<(), SourceError> {
+        if pins == self.pins {
+            return Ok(());
+        }
+        let storage = &*self.shared.storage;
+        pins::save(storage, self.shared.identity.store, &pins)
+            .map_err(|source| SourceError::Io { path: storage.root().join(pins::FILE), source })?;
+        self.pins = pins;
+        Ok(())
+    }
+
+    /// Blocks that are pinned, by id.
+    #[must_use]
+    pub fn pins(&self) -> Vec<BlockId> {
+        self.pins.iter().copied().collect()
+    }
+
+    fn is_pinned(&self, id: BlockId) -> bool {
+        self.pins.contains(&id)
+    }
+
+    /// Says that blocks were recalled: the more often, the later they give anything up. Kept while
+    /// the store is open.
+    pub fn note_recalled(&mut self, ids: &[BlockId]) {
+        for id in ids {
+            if self.hits.len() < HITS_MAX || self.hits.contains_key(id) {
+                let n = self.hits.entry(*id).or_default();
+                *n = n.saturating_add(1);
+            }
+        }
     }
 
     /// Writes the record and says where it lies.

@@ -13,6 +13,7 @@ use crate::{
     clock::now_ms,
     error::CatalogueError,
     format::record::Commit,
+    options::WhenFull,
     pages,
     segment::{DIR, file_name},
     snapshot::TailEntry,
@@ -61,7 +62,22 @@ impl Store {
         self.bytes.pending = 0;
         self.bytes.catalogue = self.catalogue.bytes();
         self.fold();
-        self.seal_closing()
+        self.seal_closing()?;
+        self.keep_within();
+        Ok(())
+    }
+
+    /// Rows can take more than was guessed when their blocks were appended. When room cannot be made
+    /// now, the next append asks again, and says why it cannot.
+    fn keep_within(&mut self) {
+        let over = |s: &Self| s.options.disk_bytes_max.is_some_and(|max| s.disk_bytes() > max);
+        if over(self) {
+            let _ = self.catalogue.shrink();
+            self.bytes.catalogue = self.catalogue.bytes();
+        }
+        if over(self) && self.options.when_full == WhenFull::GiveUp {
+            let _ = self.make_room(0);
+        }
     }
 
     /// Puts the oldest blocks that are held one by one into pages of the index, as long as there

@@ -96,6 +96,9 @@ impl Store {
             names.into_iter().map(|name| (name, None)).collect();
         let done = self.rewrite(&plan, &known, &sessions)?;
         self.restate_newest();
+        let pins = self.pins.difference(&gone).copied().collect();
+        // An id that stays pinned names nothing: a file that cannot be written does no harm.
+        let _ = self.save_pins(pins);
         (report.segments, report.damaged) = (done.segments, done.damaged);
         report.log_emptied = self.catalogue.scrub()?;
         self.bytes.catalogue = self.catalogue.bytes();

@@ -6,22 +6,27 @@ use std::{
     sync::Arc,
 };
 
-use super::{Active, Bytes, LockGuardBox, Store, recover, take_in};
+use super::{Active, Bytes, LockGuardBox, Store, budget::GivenUp, recover, take_in};
 use crate::{
     OpenError, Reader, SourceId, StoreOptions,
     catalogue::{self, Catalogue, Contents},
     error::CatalogueError,
     format::segment::Identity,
     identity::{self, io_error},
-    pages,
+    options::WhenFull,
+    pages, pins,
     reader::{catalogue_error, check_identity},
     segment::{self, Segment, file_name},
     shared::Shared,
     storage::{CataloguePlace, LockGuard, LockRefused, Storage},
 };
 
+/// A budget has room for at least so many full segments.
+const SEGMENTS_OF_BUDGET: u64 = 16;
+
 /// Names that a store's folder may have before it has an identity.
-const OURS: [&str; 5] = ["lock", "store.json", segment::DIR, pages::DIR, catalogue::FILE];
+const OURS: [&str; 6] =
+    ["lock", "store.json", segment::DIR, pages::DIR, catalogue::FILE, pins::FILE];
 
 pub(crate) fn open_writer(
     storage: Arc<dyn Storage>,
@@ -71,7 +76,7 @@ pub(crate) fn open_locked(
     }
     let failed = |e| catalogue_error(&*storage, e);
     let place = storage.catalogue();
-    let catalogue = Catalogue::open(&place, identity.store, options.sync).map_err(failed)?;
+    let catalogue = Catalogue::open(&place, identity.store, options).map_err(failed)?;
     let shared = Arc::new(Shared::new(Arc::clone(&storage), identity, options));
     shared.is_writers.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut problems = Vec::new();
@@ -88,9 +93,20 @@ pub(crate) fn open_locked(
     problems.extend(taken.problems);
     let contents = taken.contents;
     let reading = catalogue.reader(identity.store).map_err(failed)?;
+    let pins =
+        pins::load(&*storage, identity.store).map_err(|e| io_error(&*storage, pins::FILE, e))?;
+    let pins = pins.unwrap_or_else(|what| {
+        problems.push(format!("{}: {what}", pins::FILE));
+        BTreeSet::new()
+    });
     let closing = unsealed(&shared, &catalogue, &contents)?;
     let numbers = recover::numbers(&*storage)?;
-    Ok(Store {
+    let mut options = options.clone();
+    if let Some(max) = options.disk_bytes_max {
+        // Room is made by writing whole segments anew: there must be several of them.
+        options.segment_bytes_max = options.segment_bytes_max.min(max / SEGMENTS_OF_BUDGET);
+    }
+    let mut store = Store {
         bytes: Bytes {
             files: files_bytes(&*storage)?,
             catalogue: catalogue.bytes(),
@@ -98,7 +114,10 @@ pub(crate) fn open_locked(
         },
         catalogue,
         reading,
-        options: options.clone(),
+        options,
+        pins,
+        hits: BTreeMap::new(),
+        given_up: GivenUp::default(),
         active: None,
         closing,
         pending: Vec::new(),
@@ -115,7 +134,23 @@ pub(crate) fn open_locked(
         problems,
         _lock: LockGuardBox(lock),
         shared,
-    })
+    };
+    keep_budget(&mut store);
+    Ok(store)
+}
+
+/// A store that is larger than its budget, because the budget is new or the last run was
+/// interrupted, gives up what is too much. When it cannot, that is a problem, and no reason not to
+/// open it.
+fn keep_budget(store: &mut Store) {
+    let over = store.options.disk_bytes_max.is_some_and(|max| store.disk_bytes() > max);
+    if !over || store.options.when_full != WhenFull::GiveUp {
+        return;
+    }
+    let done = store.seal_all().and_then(|()| store.make_room(0));
+    if let Err(e) = done {
+        store.problems.push(format!("the disk budget: {e}"));
+    }
 }
 
 pub(crate) fn open_reader(

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::helpers::{Sample, append, options};
 use lcedge_memory::{
-    AddressQuery, AppendError, Filter, HeadQuery, MapChoice, Reader, Store, StoreOptions,
+    AddressQuery, AppendError, Filter, HeadQuery, MapChoice, Reader, Store, StoreOptions, WhenFull,
 };
 
 #[test]
@@ -60,7 +60,8 @@ fn readers_see_whole_blocks_while_a_writer_appends() {
 fn the_budget_refuses_before_writing_and_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let max = 400_000;
-    let options = StoreOptions { disk_bytes_max: Some(max), ..options() };
+    let options =
+        StoreOptions { disk_bytes_max: Some(max), when_full: WhenFull::Refuse, ..options() };
     let mut store = Store::open(dir.path(), &options).unwrap();
     let source = store.begin_source("a").unwrap().id;
     let mut n = 0;
