@@ -11,6 +11,9 @@ use serde::Serialize;
 /// Confidence below which memory is taken not to hold the answer.
 pub const THRESHOLD: f32 = 0.5;
 
+/// The same for a model with a trained memory, whose confidence is higher throughout.
+pub const THRESHOLD_TRAINED: f32 = 0.65;
+
 /// What the confidence is computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Signals {
@@ -38,7 +41,7 @@ pub type Weights = [f32; 7];
 pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, -2.6];
 
 /// For a model with a trained memory.
-pub const TRAINED: Weights = [2.5, 1.6, 1.5, 1.3, 2.4, -2.6, -4.0];
+pub const TRAINED: Weights = [2.6, 1.6, 1.6, 1.4, 2.3, -2.2, -4.0];
 
 /// The confidence, 0 to 1.
 #[must_use]

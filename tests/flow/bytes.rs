@@ -135,7 +135,7 @@ impl World {
 
     /// A session over a store in `dir`, as its writer.
     pub(crate) fn open(&self, dir: &Path) -> Session {
-        self.over(Access::Write(Store::open(dir, &self.options()).unwrap()))
+        self.over(Access::Write(Box::new(Store::open(dir, &self.options()).unwrap())))
     }
 
     /// The same as one of its readers.

@@ -41,7 +41,7 @@ pub use recall::{Passages, RecallTimes};
 /// How a session holds its store.
 pub enum Access {
     /// As the one writer: it absorbs and it asks.
-    Write(Store),
+    Write(Box<Store>),
     /// As one of any number of readers, also while a writer is at work: it only asks.
     Read(Reader),
 }
@@ -192,7 +192,7 @@ impl Session {
         let beacons_max = if beacons.is_some() { most_a_block(&ratios) } else { 0 };
         let spill = match store {
             Some(Access::Write(s)) => {
-                Some(Spill::start(s, geometry, plan.kv, finder.clone(), beacons_max)?)
+                Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max)?)
             }
             _ => None,
         };

@@ -18,7 +18,7 @@ use lcedge_targets::ort::{EngineOptions, OrtEngine, OrtLibrary, Packing, Runtime
 use lcedge_targets::probe::Machine;
 
 use crate::codec::ModelCodec;
-use crate::confidence::{STOCK, TRAINED};
+use crate::confidence::{STOCK, THRESHOLD, THRESHOLD_TRAINED, TRAINED};
 use crate::config::SessionConfig;
 use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, SINK_TOKENS_DEFAULT};
@@ -315,14 +315,18 @@ pub fn open(options: &SetupOptions, tell: Tell<'_>) -> Result<Ready, SetupError>
 /// What a session is told for these options and this model.
 fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
     let default = SessionConfig::default();
+    let (weights, threshold) = match card.memory {
+        Some(_) => (TRAINED, THRESHOLD_TRAINED),
+        None => (STOCK, THRESHOLD),
+    };
     SessionConfig {
         memory: options.memory,
         recall: options.recall,
         surprise: options.surprise,
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
-        confidence_min: options.confidence_min.unwrap_or(default.confidence_min),
-        confidence: if card.memory.is_some() { TRAINED } else { STOCK },
+        confidence_min: options.confidence_min.unwrap_or(threshold),
+        confidence: weights,
         ..default
     }
 }
@@ -334,7 +338,9 @@ fn open_store(options: &SetupOptions, card: &Card) -> Result<Option<Access>, Set
         Some(dir) if options.read_only => {
             Some(Access::Read(Reader::open(dir, &store_options(options, card))?))
         }
-        Some(dir) => Some(Access::Write(Store::open(dir, &store_options(options, card))?)),
+        Some(dir) => {
+            Some(Access::Write(Box::new(Store::open(dir, &store_options(options, card))?)))
+        }
         None => None,
     })
 }

@@ -94,7 +94,8 @@ fn tiers(
     let plan = setup::plan_for(&plain, card, &machine)?;
     let window = plan.window_tokens;
     let sizes = (window, plan.chunk_tokens);
-    let slots = args.slots.unwrap_or((args.history / 8).min(window * 7 / 16)).max(1);
+    let asked = args.slots.or(common.condensed_tokens);
+    let slots = asked.unwrap_or((args.history / 8).min(window * 7 / 16)).max(1);
     let ratios = card.memory.as_ref().map_or(&[][..], |m| &m.beacons[..]);
     let mut all = Vec::new();
     let mut add = |name: String, slots: usize, options: SetupOptions| {
@@ -105,7 +106,7 @@ fn tiers(
         memory,
         control,
         condensed_tokens: Some(slots),
-        ratio: ratio.map(|i| Ratio::Fixed(u8::try_from(i).unwrap_or(u8::MAX))),
+        ratio: ratio.map(|i| Ratio::Fixed(u8::try_from(i).unwrap_or(u8::MAX))).or(common.ratio),
         ..common.clone()
     };
     add("window".to_owned(), 0, plain.clone());
