@@ -20,7 +20,35 @@ pub struct Fates {
     pub dropped: u64,
 }
 
+/// What is left of the tokens that a session stored, once a disk budget made the store give up some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Exact keys and values.
+    pub exact: u64,
+    /// Beacons and text.
+    pub beacons: u64,
+    /// Text.
+    pub text: u64,
+}
+
 impl Fates {
+    /// The fates when of `stored` tokens only `left` is left. What was given up is old, so none of
+    /// it is resident.
+    #[must_use]
+    pub fn given_up(mut self, stored: u64, left: Left) -> Self {
+        let gone = stored.saturating_sub(left.exact + left.beacons + left.text);
+        let mut take = |n: u64| {
+            let n = n.min(self.spilled);
+            self.spilled -= n;
+            n
+        };
+        let (beacons, text, gone) = (take(left.beacons), take(left.text), take(gone));
+        self.condensed += beacons;
+        self.text += text;
+        self.dropped += gone;
+        self
+    }
+
     /// All tokens.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -111,6 +139,13 @@ impl Ledger {
         self.runs.iter().filter(|r| r.outcome == Outcome::Pending).map(|r| r.tokens).sum()
     }
 
+    /// Tokens that the writer stored exactly, whether they are in the window or not.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        let runs = self.runs.iter().filter(|r| r.outcome == Outcome::Stored);
+        self.base.spilled + runs.map(|r| r.tokens).sum::<u64>()
+    }
+
     fn compact(&mut self) {
         while let Some(run) = self.runs.front() {
             if run.outcome == Outcome::Pending || self.front + run.tokens > self.window_start {
@@ -158,6 +193,15 @@ fn add(fates: &mut Fates, outcome: Outcome, tokens: u64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_a_budget_gave_up_is_counted_once() {
+        let before = Fates { resident: 10, spilled: 90, ..Fates::default() };
+        let left = Left { exact: 50, beacons: 20, text: 15 };
+        let after = before.given_up(100, left);
+        assert_eq!((after.spilled, after.condensed), (40, 20));
+        assert_eq!((after.text, after.dropped, after.total()), (15, 15, 100));
+    }
 
     #[test]
     fn a_token_counts_for_its_best_copy() {

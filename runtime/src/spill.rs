@@ -5,14 +5,15 @@
 //! queue hands the block back, and the session then waits: nothing is dropped to go faster.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
 use lcedge_compress::quant;
 use lcedge_memory::{
-    BeaconRecord, BlockAddress, BlockId, BlockRecord, Geometry, KvBuf, KvDtype, Progress, SourceId,
-    SourceState, Span, Store,
+    BeaconRecord, BlockAddress, BlockId, BlockRecord, Geometry, GivenUp, KvBuf, KvDtype, Progress,
+    SourceId, SourceState, Span, Store,
 };
 
 use crate::fates::Outcome;
@@ -129,6 +130,7 @@ pub struct Spill {
     written: Receiver<Written>,
     thread: Option<JoinHandle<()>>,
     waited: Duration,
+    gave_up: Arc<AtomicBool>,
 }
 
 impl Spill {
@@ -153,7 +155,9 @@ impl Spill {
             // The channel holds exactly these buffers.
             let _ = give.try_send(Box::new(Block::empty(geometry, extras)));
         }
+        let gave_up = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
+            gave_up: Arc::clone(&gave_up),
             store,
             dtype,
             finder,
@@ -172,7 +176,8 @@ impl Spill {
             .map_err(|e| SpillError::Store(format!("no writer thread: {e}")))?;
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
-        Ok(Self { jobs: Some(jobs), free, written, thread: Some(thread), waited: Duration::ZERO })
+        let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
+        Ok(Self { jobs, free, written, thread, waited, gave_up })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -254,6 +259,12 @@ impl Spill {
         self.written.try_recv().ok()
     }
 
+    /// Whether a disk budget made the store give something up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.gave_up.load(Ordering::Acquire)
+    }
+
     /// How long the session has waited for the writer.
     #[must_use]
     pub const fn waited(&self) -> Duration {
@@ -286,6 +297,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    gave_up: Arc<AtomicBool>,
     store: Store,
     dtype: KvDtype,
     finder: Option<Arc<Finder>>,
@@ -379,11 +391,19 @@ impl Writer {
             address: &address,
         };
         let id = self.store.append(&record).map_err(|e| e.to_string())?;
+        self.note_given_up();
         if self.uncommitted == 0 {
             self.since = Instant::now();
         }
         self.uncommitted += 1;
         Ok(id)
+    }
+
+    /// Notes when a disk budget made the store give something up.
+    fn note_given_up(&mut self) {
+        if self.store.take_given_up() != GivenUp::default() {
+            self.gave_up.store(true, Ordering::Release);
+        }
     }
 
     fn progress(&mut self, source: SourceId, progress: Progress) {
@@ -407,6 +427,7 @@ impl Writer {
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
+        self.note_given_up();
         self.uncommitted = 0;
         Ok(())
     }

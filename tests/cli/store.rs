@@ -142,3 +142,47 @@ fn a_memory_can_be_looked_into() {
     let none = world.json("memory search zebra --store memory").ok();
     assert_eq!(none.out, "");
 }
+
+/// Every file of a store, as one run of bytes.
+fn every_byte(world: &World) -> Vec<u8> {
+    let files = crate::world::files(&world.path("memory"));
+    files.iter().flat_map(|p| fs::read(p).unwrap()).collect()
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|w| w == text.as_bytes())
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_file_any_more() {
+    let world = World::new();
+    let secret = "the vault opens with 7391-zanzibar";
+    world.write("a.log", World::log(60) + secret + "\n" + &World::log(60));
+    world.write("b.log", World::log(30));
+    world.json("stream --input a.log --store memory").ok();
+    world.json("stream --input b.log --store memory").ok();
+    assert!(holds(&every_byte(&world), secret));
+    let words = ["memory", "forget", "--matching", "7391-Zanzibar", "--store", "memory", "--json"];
+    let forgot = world.run(words).ok().one("forget");
+    assert!(forgot["blocks"].as_u64() > Some(0), "{forgot}");
+    assert!(!holds(&every_byte(&world), "zanzibar"), "no file holds it");
+    assert_eq!(world.json("memory search zanzibar --store memory").ok().out, "");
+    world.json("memory verify --deep --store memory").ok();
+    // The rest is there, and a source can go as a whole.
+    let listed = world.json("memory list --store memory").ok().all("source");
+    assert_eq!(listed.len(), 2);
+    world.json("memory forget --source b.log --store memory").ok();
+    assert_eq!(world.json("memory list --store memory").ok().all("source").len(), 1);
+    world.json("memory forget --source b.log --store memory").code(2).error("source_unknown");
+    world.json("memory forget 99999 --store memory").code(2).error("block_unknown");
+    world.json("memory forget --store memory").code(2);
+}
+
+#[test]
+fn blocks_are_pinned_and_let_go() {
+    let world = World::stored(50);
+    let pinned = world.json("memory pin 1 2 --store memory").ok().one("pin");
+    assert_eq!(pinned["pinned"], 2);
+    assert_eq!(world.json("memory unpin 2 --store memory").ok().one("unpin")["pinned"], 1);
+    world.json("memory pin 99999 --store memory").code(2).error("block_unknown");
+}

@@ -202,6 +202,20 @@ pub(crate) enum MemoryCommand {
         #[arg(long, value_name = "NAME")]
         source: Option<String>,
     },
+    /// Forget blocks: their text, tokens, keys and values, beacons and addresses leave every file
+    Forget(ForgetArgs),
+    /// Keep blocks whatever the disk budget says
+    Pin {
+        /// The blocks' numbers, as `search` shows them
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+    },
+    /// Let the disk budget have blocks again
+    Unpin {
+        /// The blocks' numbers
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+    },
     /// Check everything against its checksums; exit 1 when something is damaged
     Verify {
         /// Check keys and values and the catalogue's own structure too
@@ -210,6 +224,25 @@ pub(crate) enum MemoryCommand {
     },
     /// Make the catalogue anew from the segments
     Rebuild,
+}
+
+/// `memory forget`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "what")]
+pub(crate) struct ForgetArgs {
+    /// Blocks by number, as `search` shows them
+    #[arg(value_name = "ID", group = "what")]
+    pub(crate) ids: Vec<u64>,
+    /// Everything of this source, all its versions
+    #[arg(long, value_name = "NAME", group = "what")]
+    pub(crate) source: Option<String>,
+    /// Every block that holds this text, upper and lower case alike
+    #[arg(long, value_name = "TEXT", group = "what")]
+    pub(crate) matching: Option<String>,
+    /// Also leave what was read after it as text only: its keys and values were computed in the
+    /// presence of what is forgotten
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// `model`.

@@ -216,10 +216,14 @@ impl Session {
 
     fn place(&mut self, asked: &Asked<'_>, probed: Probed) -> Result<Placed, AskError> {
         let question = asked.question;
-        let recall = question.recall.unwrap_or(self.config.recall);
+        let mut recall = question.recall.unwrap_or(self.config.recall);
         let search = Instant::now();
         let mut passages = self.search(question, probed.query.as_ref())?;
         let searched = search.elapsed();
+        if question.recall.is_none() && self.lacks_kv(&passages.blocks) {
+            // Where keys and values were given up, the text is encoded again, and the answer says so.
+            recall = RecallMode::Text;
+        }
         let mut placed = Placed {
             query: probed.query,
             recall,
@@ -252,6 +256,12 @@ impl Session {
         }
         placed.passages = passages;
         Ok(placed)
+    }
+
+    /// Whether the keys and values of some of these blocks were given up.
+    fn lacks_kv(&self, blocks: &[BlockId]) -> bool {
+        let Some(reader) = &self.reader else { return false };
+        blocks.iter().any(|&id| reader.block(id).is_ok_and(|b| b.kv.is_none()))
     }
 
     /// From coarse to fine: with all passages in attention the question is run again, and only

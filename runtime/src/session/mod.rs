@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lcedge_compress::{Condense, Condensed, Surprisal};
-use lcedge_memory::{BlockId, KvBuf, Reader, SourceId, Store};
+use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
 use lcedge_targets::{Engine, StepOutput};
 
 use crate::beacons::{Beacons, most_a_block};
 use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
-use crate::fates::{Fates, Ledger};
+use crate::fates::{Fates, Ledger, Left};
 use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, BLOCK_TOKENS_MIN};
 use crate::plan::Plan;
@@ -37,6 +37,10 @@ use crate::window::{Wanted, Window};
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
 pub use recall::{Passages, RecallTimes};
+
+/// Said once when a disk budget is reached.
+const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up their keys and \
+    values, then go (the fates say how many); pin what must stay";
 
 /// How a session holds its store.
 pub enum Access {
@@ -132,6 +136,10 @@ pub struct Session {
     tail: Tail,
     lines: Lines,
     ledger: Ledger,
+    /// The warning about what a disk budget gave up was given.
+    told_given_up: bool,
+    /// The first block that this session stored.
+    first_own: Option<BlockId>,
     /// Recent tokens at the front of the recent region that this run did not absorb.
     foreign_recent: usize,
     /// Where each recent token ends in the current source, oldest first.
@@ -219,6 +227,8 @@ impl Session {
             tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS, row),
             lines: Lines::default(),
             ledger: Ledger::default(),
+            told_given_up: false,
+            first_own: None,
             foreign_recent: 0,
             recent_ends: VecDeque::with_capacity(plan.capacity_tokens),
             recent_blocks: VecDeque::with_capacity(plan.capacity_tokens / BLOCK_TOKENS_MIN + 2),
@@ -320,7 +330,27 @@ impl Session {
         self.drain_written();
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
-        self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64)
+        let fates = self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64);
+        match self.spill.as_ref().is_some_and(Spill::gave_up) {
+            true => fates.given_up(self.ledger.stored(), self.left()),
+            false => fates,
+        }
+    }
+
+    /// What is left of the tokens that this session stored.
+    fn left(&self) -> Left {
+        let mut left = Left::default();
+        let (Some(reader), Some(first)) = (&self.reader, self.first_own) else { return left };
+        let all = reader.sources().into_iter().flat_map(|s| reader.blocks_of(s.id));
+        for info in all.filter(|id| *id >= first).filter_map(|id| reader.block(id).ok()) {
+            let tokens = u64::from(info.tokens);
+            match info.state() {
+                BlockState::Exact => left.exact += tokens,
+                BlockState::Beacons => left.beacons += tokens,
+                BlockState::Text => left.text += tokens,
+            }
+        }
+        left
     }
 
     fn drain_written(&mut self) {
@@ -328,13 +358,22 @@ impl Session {
         if let Some(spill) = &mut self.spill {
             while let Some(w) = spill.written() {
                 self.ledger.settle(w.outcome());
-                if let Err(e) = w.result {
-                    failure.get_or_insert(e);
+                match w.result {
+                    Ok(id) => {
+                        self.first_own.get_or_insert(id);
+                    }
+                    Err(e) => {
+                        failure.get_or_insert(e);
+                    }
                 }
             }
         }
         if let Some(e) = failure {
             self.warn(format!("a block could not be stored: {e}"));
+        }
+        if !self.told_given_up && self.spill.as_ref().is_some_and(Spill::gave_up) {
+            self.told_given_up = true;
+            self.warn(GIVEN_UP.to_owned());
         }
     }
 

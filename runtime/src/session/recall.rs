@@ -273,6 +273,7 @@ impl Session {
         let away = hits
             .iter()
             .filter_map(|h| reader.block(h.id).ok())
+            .filter(|b| b.kv.is_some())
             .filter(|b| Some(b.source) != current || b.span.byte_end < oldest);
         Ok(away.take(self.plan.stale_blocks).map(|b| (b.id, usize::from(b.tokens))).collect())
     }

@@ -20,6 +20,9 @@ pub(crate) fn run(context: &mut Context, command: &MemoryCommand) -> Result<u8, 
         MemoryCommand::Search { query, top, source } => {
             search(context, &query.join(" "), *top, source.as_deref())
         }
+        MemoryCommand::Forget(args) => super::forget::run(context, args),
+        MemoryCommand::Pin { ids } => super::forget::pin(context, ids, true),
+        MemoryCommand::Unpin { ids } => super::forget::pin(context, ids, false),
         MemoryCommand::Verify { deep } => verify(context, *deep),
         MemoryCommand::Rebuild => rebuild(context),
     }
@@ -90,7 +93,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
         ("  keys and values", size::text(stats.kv_bytes)),
         ("  catalogue", size::text(stats.catalogue_bytes)),
         ("segments", format!("{} ({} mapped)", stats.segments, stats.mapped_segments)),
-        ("index in RAM", size::text(stats.index_bytes)),
+        ("index, mapped", size::text(stats.index_bytes)),
         ("damaged blocks", size::count(stats.quarantined)),
     ];
     for (name, value) in rows {

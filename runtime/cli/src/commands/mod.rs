@@ -5,6 +5,7 @@ pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+mod forget;
 pub(crate) mod help;
 pub(crate) mod memory;
 pub(crate) mod model;
