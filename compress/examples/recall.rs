@@ -1,6 +1,6 @@
-//! How long it takes to read, check, decode and lay blocks of a SmolLM2-sized model. Laying is three
-//! copies, as an engine makes them; it is most of the time. (Reading ahead on a second thread was tried
-//! and is slower: the floats then go from one core's cache to the other's.)
+//! How long it takes to read, check, decode and lay blocks of a SmolLM2-sized model. Laying is
+//! three copies, as an engine makes them; it is most of the time. (Reading ahead on a second thread
+//! was tried and is slower: the floats then go from one core's cache to the other's.)
 //!
 //!     cargo run --release -p lcedge-compress --example recall [BLOCKS] [PER_QUESTION] [ROUNDS]
 

@@ -3,8 +3,9 @@
 //!
 //!     cargo run --release -p lcedge-memory --example growth [BLOCKS] [trained|free] [DIR]
 //!
-//! `free`: addresses without training, 2 heads x 64 vectors x 64 values. `trained`: 4 vectors of 128
-//! values. Texts are lines of a log; keys and values are small, so that the disk is not measured.
+//! `free`: addresses without training, 2 heads x 64 vectors x 64 values. `trained`: 4 vectors of
+//! 128 values. Texts are lines of a log; keys and values are small, so that the disk is not
+//! measured.
 
 use std::{error::Error, path::PathBuf, time::Duration, time::Instant};
 
@@ -57,7 +58,8 @@ fn line(n: u64, r: &mut Random) -> String {
     let verbs = ["accepted", "refused", "started", "failed", "closed", "renewed"];
     let (a, b, c) = (r.next(), r.next(), r.next());
     format!(
-        "Nov {:02} {:02}:{:02}:{:02} host{} {}[{}]: {} request {} of user{} from 10.{}.{}.{} port {}\n",
+        "Nov {:02} {:02}:{:02}:{:02} host{} {}[{}]: {} request {} of user{} \
+             from 10.{}.{}.{} port {}\n",
         n / 5000 % 28 + 1,
         a % 24,
         b % 60,

@@ -196,8 +196,8 @@ pub struct SessionPoint {
     pub time_unix_ms: i64,
     /// The source version that it was absorbing.
     pub source: SourceId,
-    /// Blocks of that source that had been appended when the point was set. More may be there: after
-    /// a crash just before a point was acknowledged, its blocks can have arrived without it.
+    /// Blocks of that source that had been appended when the point was set. More may be there:
+    /// after a crash just before a point was acknowledged, its blocks can have arrived without it.
     pub blocks: u32,
     /// The bytes that were given to [`Store::set_session`](crate::Store::set_session).
     pub state: Vec<u8>,

@@ -279,8 +279,8 @@ impl Catalogue {
     }
 }
 
-/// Pages of the log after which it is copied into the file: SQLite's 1000, fewer when the disk budget
-/// is small.
+/// Pages of the log after which it is copied into the file: SQLite's 1000, fewer when the disk
+/// budget is small.
 fn log_pages(disk_bytes_max: Option<u64>) -> u64 {
     const PAGE: u64 = 4096;
     disk_bytes_max.map_or(1000, |max| (max / 64 / PAGE).clamp(16, 1000))

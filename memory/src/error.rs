@@ -318,8 +318,8 @@ pub enum RewriteError {
         /// The file.
         path: PathBuf,
     },
-    /// A file could not be read, written or removed. The store refuses all writes until it is opened
-    /// again, and goes on from there then.
+    /// A file could not be read, written or removed. The store refuses all writes until it is
+    /// opened again, and goes on from there then.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.

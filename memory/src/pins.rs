@@ -1,5 +1,5 @@
-//! Blocks that a person wants kept: they give nothing up for room, and nothing else changes. A small
-//! file of its own, so that a rebuild of the catalogue keeps them.
+//! Blocks that a person wants kept: they give nothing up for room, and nothing else changes. A
+//! small file of its own, so that a rebuild of the catalogue keeps them.
 
 use std::{collections::BTreeSet, io};
 

@@ -162,7 +162,8 @@ impl Snapshot {
         }
     }
 
-    /// Changes where blocks are, or takes them out. `pages` are all pages, with the changes in them.
+    /// Changes where blocks are, or takes them out. `pages` are all pages, with the changes in
+    /// them.
     pub(crate) fn change(
         &mut self,
         changed: &BTreeMap<BlockId, Option<Entry>>,

@@ -430,8 +430,8 @@ impl Store {
         }
     }
 
-    /// Pins blocks, or lets go of them: pinned blocks give nothing up for room. Durable at once. Ids
-    /// of blocks that there are not are passed over.
+    /// Pins blocks, or lets go of them: pinned blocks give nothing up for room. Durable at once.
+    /// Ids of blocks that there are not are passed over.
     ///
     /// # Errors
     /// [`SourceError::Latched`], [`SourceError::Io`].

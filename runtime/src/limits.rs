@@ -54,8 +54,8 @@ pub const STALE_QUERY_TOKENS: usize = 12;
 /// Index of the ratio that beacons have when nothing else is asked for, of 4, 8, 16 and 32.
 pub const RATIO_DEFAULT: u8 = 1;
 
-/// Blocks that a question sees as beacons: none, since exact passages alone are answered from better
-/// (94 against 84% of 50 facts of the calibration family).
+/// Blocks that a question sees as beacons: none, since exact passages alone are answered from
+/// better (94 against 84% of 50 facts of the calibration family).
 pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 
 /// Slots of the tier of beacons.

@@ -1,5 +1,5 @@
-//! Beacons in the loop: they leave ordinary tokens alone, stand for blocks that left the window, and
-//! come back from the store.
+//! Beacons in the loop: they leave ordinary tokens alone, stand for blocks that left the window,
+//! and come back from the store.
 
 use lcedge::Question;
 use lcedge::session::Session;

@@ -129,8 +129,8 @@ fn choose(
     }
 }
 
-/// Blocks whose text matches, best first (BM25, larger is better), as many as `k`. `keep` gives false
-/// for a block that is to be passed over.
+/// Blocks whose text matches, best first (BM25, larger is better), as many as `k`. `keep` gives
+/// false for a block that is to be passed over.
 pub(crate) fn search(
     conn: &Connection,
     text: &str,
@@ -143,8 +143,8 @@ pub(crate) fn search(
         return Ok(hits);
     }
     let Some(query) = choose(conn, &terms(text), ranked_max)? else { return Ok(hits) };
-    // A limit lets SQLite keep the best instead of sorting all; when too many are passed over, it is
-    // asked again.
+    // A limit lets SQLite keep the best instead of sorting all; when too many are passed over, it
+    // is asked again.
     let mut limit = k.saturating_add(8);
     loop {
         hits.clear();

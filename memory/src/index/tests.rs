@@ -121,7 +121,8 @@ proptest! {
         page in 1_usize..90,
     ) {
         let mut r = Random(seed);
-        let addresses: Vec<BlockAddress> = (0..blocks).map(|_| address(&mut r, dim, vectors_max)).collect();
+        let addresses: Vec<BlockAddress> =
+            (0..blocks).map(|_| address(&mut r, dim, vectors_max)).collect();
         let q = query(&mut r, dim);
         let snapshot = snapshot(&addresses, dim, vectors_max, page);
         let mut expected: Vec<(f64, u64)> = addresses

@@ -54,8 +54,8 @@ struct Candidate {
     hits: u32,
 }
 
-/// How useful a block is, beside its age: a block that was recalled often, or that surprised, counts
-/// as if it were newer, by up to a quarter of all blocks.
+/// How useful a block is, beside its age: a block that was recalled often, or that surprised,
+/// counts as if it were newer, by up to a quarter of all blocks.
 fn usefulness(at: usize, of: usize, candidate: &Candidate) -> f32 {
     let age = at as f32 / of.max(1) as f32;
     let hits = candidate.hits.min(8) as f32 / 8.0;
@@ -85,8 +85,8 @@ fn next(state: BlockState, has_beacons: bool) -> Fate {
     }
 }
 
-/// Chooses what blocks (by id) are left with, so that `wanted` bytes are freed: first the older ones
-/// give up keys and values, then beacons, then they go; the newest (`protected` bytes of them)
+/// Chooses what blocks (by id) are left with, so that `wanted` bytes are freed: first the older
+/// ones give up keys and values, then beacons, then they go; the newest (`protected` bytes of them)
 /// only when that is not enough.
 fn choose(blocks: &[Candidate], wanted: u64, protected: u64) -> Vec<(Entry, Fate)> {
     let mut room = protected;

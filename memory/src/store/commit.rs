@@ -67,8 +67,8 @@ impl Store {
         Ok(())
     }
 
-    /// Rows can take more than was guessed when their blocks were appended. When room cannot be made
-    /// now, the next append asks again, and says why it cannot.
+    /// Rows can take more than was guessed when their blocks were appended. When room cannot be
+    /// made now, the next append asks again, and says why it cannot.
     fn keep_within(&mut self) {
         let over = |s: &Self| s.options.disk_bytes_max.is_some_and(|max| s.disk_bytes() > max);
         if over(self) {

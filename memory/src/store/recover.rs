@@ -126,8 +126,8 @@ pub(super) fn recover(
     Ok(Some(out))
 }
 
-/// Segments that sealed ones stand in place of, and replacements that were not finished: none of them
-/// is looked at, all of them are removed. There are some only where a rewriting was
+/// Segments that sealed ones stand in place of, and replacements that were not finished: none of
+/// them is looked at, all of them are removed. There are some only where a rewriting was
 /// interrupted: then there is a file that the catalogue has no row of, or a row without a file.
 fn void(
     shared: &Shared,

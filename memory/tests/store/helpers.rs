@@ -179,7 +179,8 @@ pub(crate) fn crash_rounds() -> u64 {
     std::env::var("CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
-/// Numbers below `all`, `few * CRASH_ROUNDS` of them (all of them when there are no more), spread evenly.
+/// Numbers below `all`, `few * CRASH_ROUNDS` of them (all of them when there are no more), spread
+/// evenly.
 pub(crate) fn spread(all: u64, few: u64) -> Vec<u64> {
     let wanted = few.saturating_mul(crash_rounds()).clamp(1, all.max(1));
     let mut out: Vec<u64> =

@@ -221,7 +221,8 @@ impl Session {
         let mut passages = self.search(question, probed.query.as_ref())?;
         let searched = search.elapsed();
         if question.recall.is_none() && self.lacks_kv(&passages.blocks) {
-            // Where keys and values were given up, the text is encoded again, and the answer says so.
+            // Where keys and values were given up, the text is encoded again, and the answer says
+            // so.
             recall = RecallMode::Text;
         }
         let mut placed = Placed {

@@ -23,7 +23,7 @@ COPY = ("Continue: {a}", 'Repeat what follows "{a}".', 'How does the text go on 
 REPLY = ('What was the reply to "{a}"?', 'Somebody said "{a}". What was said next?', 'How did the other one answer "{a}"?', 'What came back after "{a}"?')  # fmt: skip
 _TURN = re.compile(r"^(?:\[[\d:]+\] )?(?:<([^>]+)>|(User|Assistant):) (.+)$")
 
-_SENTENCE = re.compile(r"^((?:The |A |An )?[A-Z][\w'’.-]*(?: (?:of |the |and |de |von )?[A-Z][\w'’-]*){0,4}) (was|is|were|are|had|has|became|wrote|made|took|came|went|gave|found|left|won|held|began|led|built|said|saw|told|[a-z]{2,}ed) (.+?)[.;!?]?$")  # fmt: skip
+_SENTENCE = re.compile(r"^((?:The |A |An )?[A-Z][\w'\u2019.-]*(?: (?:of |the |and |de |von )?[A-Z][\w'\u2019-]*){0,4}) (was|is|were|are|had|has|became|wrote|made|took|came|went|gave|found|left|won|held|began|led|built|said|saw|told|[a-z]{2,}ed) (.+?)[.;!?]?$")  # fmt: skip
 _NO_SUBJECT = set("He She It They I We You This That There These Those His Her Its In On At But And When What Who Which Why How If As For To By From With After Before Then Here Such Some Many Most All One No Not Nothing So Yes Their Our My Your".split())  # fmt: skip
 PLAIN_FIELDS = ("What is the {n} of {x}?", "Which {n} has {x}?", "{x}: {n}?", "What {n} belongs to {x}?", "{n} of {x}", "Which {n} was seen with {x}?", "Where {k} is {x}, what is {n}?", "For {x}, give the {n}.", "The line about {x}: what {n}?")  # fmt: skip
 _IP4 = r"(\d+\.\d+\.\d+\.\d+)"
