@@ -262,6 +262,12 @@ impl Beacons {
         self.open = false;
     }
 
+    /// Most beacons of one block.
+    #[must_use]
+    pub const fn most_a_block(&self) -> usize {
+        self.part.capacity()
+    }
+
     /// The tier, oldest first.
     pub fn tier(&self) -> impl Iterator<Item = &BlockBeacons> {
         self.tier.iter()
@@ -318,9 +324,8 @@ impl Beacons {
     }
 }
 
-/// Most beacons of one block.
-#[must_use]
-pub fn most_a_block(ratios: &[u16]) -> usize {
+/// Most beacons of one block at these ratios.
+fn most_a_block(ratios: &[u16]) -> usize {
     let finest = ratios.first().map_or(BLOCK_TOKENS, |&r| usize::from(r).max(1));
     BLOCK_TOKENS.div_ceil(finest)
 }

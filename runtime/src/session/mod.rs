@@ -18,9 +18,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lcedge_compress::{Condense, Condensed, Surprisal};
 use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
+use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
 
-use crate::beacons::{Beacons, most_a_block};
+use crate::beacons::Beacons;
 use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger, Left};
@@ -193,19 +194,14 @@ impl Session {
         let store = store.filter(|_| config.memory.recalls());
         let reader = store.as_ref().map(Access::reader);
         let read_only = matches!(store, Some(Access::Read(_)));
-        let ratios = engine.card().memory.as_ref().map_or(Vec::new(), |m| m.beacons.clone());
-        let condenses = plan.condensed_tokens > 0 && config.memory.condenses(!ratios.is_empty());
-        let beacons = (condenses && !ratios.is_empty())
-            .then(|| Beacons::new(geometry, &ratios, config.ratio, plan.condensed_tokens));
-        let beacons_max = if beacons.is_some() { most_a_block(&ratios) } else { 0 };
+        let (beacons, condenser) = condensing(engine.card(), &plan, &config);
+        let beacons_max = beacons.as_ref().map_or(0, Beacons::most_a_block);
         let spill = match store {
             Some(Access::Write(s)) => {
                 Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max)?)
             }
             _ => None,
         };
-        let condenser = (condenses && ratios.is_empty())
-            .then(|| Box::new(Surprisal::new(0.98)) as Box<dyn Condense>);
         let condensed_max = if condenser.is_some() { plan.condensed_tokens } else { 0 };
         let row = finder.as_ref().map_or(0, |f| f.memory_row());
         let mut session = Self {
@@ -425,6 +421,24 @@ impl Session {
             self.failed = Some(error.to_string());
         }
     }
+}
+
+/// The condensed tier: beacons where the model has them, else surprisal-based selection, or none.
+fn condensing(
+    card: &Card,
+    plan: &Plan,
+    config: &SessionConfig,
+) -> (Option<Beacons>, Option<Box<dyn Condense>>) {
+    let ratios = card.memory.as_ref().map_or(&[][..], |m| &m.beacons);
+    let trained = !ratios.is_empty();
+    if plan.condensed_tokens == 0 || !config.memory.condenses(trained) {
+        return (None, None);
+    }
+    if trained {
+        let geometry = card.geometry(BLOCK_TOKENS);
+        return (Some(Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens)), None);
+    }
+    (None, Some(Box::new(Surprisal::new(0.98))))
 }
 
 fn now_unix_ms() -> i64 {
