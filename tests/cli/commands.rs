@@ -46,8 +46,6 @@ fn commands_of_later_versions_say_so() {
         "chat",
         "serve",
         "mcp",
-        "memory pin 1",
-        "memory forget 1",
         "memory export x",
         "memory import x",
         "memory compact",
