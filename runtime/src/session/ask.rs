@@ -236,13 +236,18 @@ impl Session {
         match recall {
             RecallMode::Kv => {
                 self.choose_coarse(&passages);
-                let blocks = std::mem::take(&mut passages.blocks);
                 let start = Instant::now();
-                self.lay_memory(&blocks, passages.tokens)?;
+                // A trained address chooses the line before anything is laid.
+                let chosen = match placed.query.as_ref().filter(|_| self.tail.row() > 0) {
+                    Some(query) => self.best_blocks(question, &passages, Some(query)),
+                    None => passages.blocks.clone(),
+                };
+                let tokens = self.tokens_of(&chosen);
+                self.lay_memory(&chosen, tokens)?;
                 placed.laying += start.elapsed();
-                passages.blocks = self.recalled.iter().map(|r| r.0).collect();
                 placed.restored_tokens = self.recalled.iter().map(|r| r.1).sum();
-                if question.blocks.is_none() {
+                if question.blocks.is_none() && chosen.len() == passages.blocks.len() {
+                    passages.blocks = self.recalled.iter().map(|r| r.0).collect();
                     self.focus(asked, &mut placed, &passages)?;
                 }
             }
@@ -257,6 +262,11 @@ impl Session {
         }
         placed.passages = passages;
         Ok(placed)
+    }
+
+    fn tokens_of(&self, blocks: &[BlockId]) -> usize {
+        let Some(reader) = &self.reader else { return 0 };
+        blocks.iter().filter_map(|&id| reader.block(id).ok()).map(|b| usize::from(b.tokens)).sum()
     }
 
     /// Whether the keys and values of some of these blocks were given up.
