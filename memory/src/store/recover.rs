@@ -166,7 +166,7 @@ fn void(
     void
 }
 
-/// Whether a file was begun and its header never finished: too short for one, or zeros.
+/// Whether a file was begun and its header never finished: nothing follows it, or it is all zeros.
 fn is_unfinished(storage: &dyn Storage, number: u32) -> Result<bool, io::Error> {
     let file = storage.open(&file_name(number), false)?;
     let size = file.size()?;
@@ -176,7 +176,8 @@ fn is_unfinished(storage: &dyn Storage, number: u32) -> Result<bool, io::Error> 
     }
     file.read_at(&mut prefix, 0)?;
     let unfinished = match SegmentHeader::bytes_of(&prefix) {
-        Ok(bytes) => size < bytes as u64,
+        // A header is synced before anything follows it.
+        Ok(bytes) => size <= bytes as u64,
         Err(_) => prefix == [0; HEADER_PREFIX],
     };
     Ok(unfinished)
@@ -207,10 +208,15 @@ fn take(
     out: &mut Recovered,
 ) -> Result<(), TakeError> {
     let mut horizon: BTreeMap<SourceId, Commit> = BTreeMap::new();
-    for found in news.iter().flat_map(|n| &n.scan.commits) {
+    // A segment that stands in place of an old one repeats an old commit: of a source that the
+    // catalogue knows, it says nothing new.
+    let known = |n: &&News| {
+        let source = n.segment.head.header.source;
+        n.segment.replaces().is_some() && contents.sources.iter().any(|s| s.id == source)
+    };
+    for found in news.iter().filter(|n| !known(n)).flat_map(|n| &n.scan.commits) {
         out.next_id = out.next_id.max(found.commit.id_end);
         let newest = horizon.entry(found.commit.source).or_insert(found.commit);
-        // A segment that stands in place of an old one has a larger number and an older commit.
         let age = |c: &Commit| {
             let p = c.progress;
             (c.id_end, c.ordinal_end, p.absorbed_bytes, p.absorbed_lines, c.time_ms)
@@ -272,7 +278,8 @@ fn take_segment(
         }
         end = end.max(found.end());
         if !seen.is_new(found)? {
-            out.problems.push(format!("block {} is there twice", info.id.0));
+            let name = file_name(number);
+            out.problems.push(format!("block {} is there twice, once in {name}", info.id.0));
         } else if let Some(what) = found.wrong {
             out.problems.push(format!("block {}: {what}", info.id.0));
             let (id, offset, reason) = (info.id, found.offset, what.to_owned());

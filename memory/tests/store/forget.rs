@@ -330,6 +330,8 @@ fn forgetting_that_fails_anywhere_is_finished_later() {
                 }
                 let mut store = Store::open(made.dir.path(), &made.options).unwrap();
                 assert!(store.problems().is_empty(), "{fault:?} {n}: {:?}", store.problems());
+                let state = store.begin_source("one.log").unwrap();
+                assert_eq!((state.blocks, state.absorbed_bytes), (20, 1000), "{fault:?} {n}");
                 let reader = store.reader();
                 for (id, (_, n)) in &made.blocks {
                     match reader.text(*id) {

@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod budget;
+mod crash;
 mod damage;
 mod failing;
 mod forget;
 mod golden;
 mod helpers;
 mod model;
+mod power;
 mod rebuild;
 mod round_trip;
 mod search;
