@@ -1,5 +1,6 @@
 //! The bytes of a store: pure encoding and decoding, no I/O. `FORMAT.md` describes them.
 
+pub(crate) mod export;
 pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod segment;

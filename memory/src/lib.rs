@@ -75,6 +75,7 @@ pub mod block;
 mod catalogue;
 mod clock;
 mod error;
+mod export;
 mod format;
 pub mod geometry;
 mod identity;
@@ -105,6 +106,7 @@ pub use error::{
     AppendError, CatalogueError, CommitError, OpenError, ReadError, RewriteError, SourceError,
     VerifyError,
 };
+pub use export::{ExportError, ExportOptions, Exported, ImportOptions};
 pub use format::FORMAT_VERSION;
 pub use geometry::{Geometry, KvBuf, KvView};
 pub use map::MapChoice;
@@ -114,6 +116,7 @@ pub use rebuild::{RebuildReport, rebuild};
 pub use store::{
     Store,
     budget::{Count, GivenUp},
+    compact::Compacted,
     forget::{Forget, Forgotten, Strictness},
 };
 pub use verify::{VerifyReport, verify};

@@ -3,6 +3,7 @@
 mod active;
 pub(crate) mod budget;
 mod commit;
+pub(crate) mod compact;
 pub(crate) mod forget;
 pub(crate) mod load;
 pub(crate) mod recover;

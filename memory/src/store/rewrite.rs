@@ -134,7 +134,8 @@ impl Store {
         let rows = self.catalogue.view(|view| view.blocks_of_segment(old))?;
         let number = self.next_segment;
         self.next_segment += 1;
-        let forgotten = sources_gone.contains(&segment.head.header.source);
+        let forgotten = sources_gone.contains(&segment.head.header.source)
+            || self.is_needless(&segment, fates, rows.len());
         let mut header = segment.head.header.clone();
         if forgotten {
             header.name.clear();

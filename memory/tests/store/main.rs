@@ -4,6 +4,7 @@
 mod budget;
 mod crash;
 mod damage;
+mod export;
 mod failing;
 mod forget;
 mod golden;

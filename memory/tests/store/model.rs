@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::helpers::{Sample, options, progress};
-use lcedge_memory::{BlockId, Reader, SourceId, Store, StoreOptions, rebuild, verify};
+use lcedge_memory::{
+    BlockId, Forget, Reader, SourceId, Store, StoreOptions, Strictness, rebuild, verify,
+};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ enum Step {
     Progress { source: usize },
     Commit,
     Seal,
+    Forget { at: usize },
+    Compact,
     NewVersion { source: usize },
     Reopen,
     Rebuild,
@@ -23,6 +27,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..3_usize).prop_map(|source| Step::Progress { source }),
         4 => Just(Step::Commit),
         1 => Just(Step::Seal),
+        2 => any::<usize>().prop_map(|at| Step::Forget { at }),
+        1 => Just(Step::Compact),
         1 => (0..3_usize).prop_map(|source| Step::NewVersion { source }),
         2 => Just(Step::Reopen),
         1 => Just(Step::Rebuild),
@@ -32,19 +38,19 @@ fn step() -> impl Strategy<Value = Step> {
 /// All that should be in the store.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
-    blocks: BTreeMap<BlockId, (SourceId, u64)>,
+    /// Source, number that decides all, ordinal.
+    blocks: BTreeMap<BlockId, (SourceId, u64, u32)>,
+    /// The next ordinal.
+    ordinals: BTreeMap<SourceId, u32>,
     absorbed: BTreeMap<SourceId, u64>,
 }
 
 fn check(reader: &Reader, model: &Model) {
     assert_eq!(reader.blocks(), model.blocks.len());
-    let mut counts: BTreeMap<SourceId, u32> = BTreeMap::new();
-    for (id, (source, n)) in &model.blocks {
+    for (id, (source, n, ordinal)) in &model.blocks {
         Sample::new(*n).assert_is(reader, *id);
         let info = reader.block(*id).unwrap();
-        let count = counts.entry(*source).or_default();
-        assert_eq!((info.source, info.ordinal), (*source, *count));
-        *count += 1;
+        assert_eq!((info.source, info.ordinal), (*source, *ordinal));
     }
     for (source, n) in &model.absorbed {
         assert_eq!(reader.source(*source).unwrap().progress, progress(*n));
@@ -66,11 +72,13 @@ proptest! {
                 Step::Append { source, n } => {
                     let id = open.begin_source(["a", "b", "c"][source]).unwrap().id;
                     let block = open.append(&Sample::new(n).record(id)).unwrap();
-                    prop_assert!(now.blocks.insert(block, (id, n)).is_none());
+                    let ordinal = now.ordinals.entry(id).or_default();
+                    prop_assert!(now.blocks.insert(block, (id, n, *ordinal)).is_none());
+                    *ordinal += 1;
                 }
                 Step::Progress { source } => {
                     let id = open.begin_source(["a", "b", "c"][source]).unwrap().id;
-                    let n = now.blocks.len() as u64;
+                    let n = now.ordinals.values().map(|n| u64::from(*n)).sum();
                     open.set_progress(id, progress(n)).unwrap();
                     now.absorbed.insert(id, n);
                 }
@@ -79,6 +87,19 @@ proptest! {
                 }
                 Step::Commit => {
                     open.commit().unwrap();
+                    durable = now.clone();
+                }
+                Step::Forget { at } => {
+                    let ids: Vec<BlockId> = now.blocks.keys().copied().collect();
+                    if let Some(id) = ids.get(at % ids.len().max(1)) {
+                        open.forget(&Forget::Blocks(&[*id]), Strictness::Passage).unwrap();
+                        now.blocks.remove(id);
+                        durable = now.clone();
+                    }
+                }
+                Step::Compact => {
+                    let done = open.compact().unwrap();
+                    prop_assert!(done.pages_after <= done.pages_before);
                     durable = now.clone();
                 }
                 Step::Seal => {
