@@ -406,10 +406,10 @@ impl Reader {
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
     ///
-    /// Up to 8,192 blocks of the store are all ranked, exactly as SQLite does. In a larger store
-    /// the rarest words of the text decide which blocks are ranked, no more than that many: words
-    /// that are in a large part of all blocks are left out, or, where there are no others, blocks
-    /// that have all of them are ranked, or the newest.
+    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does. In a larger one
+    /// the rarest words of the text decide which blocks are ranked, half of all blocks and no more
+    /// than 8,192: words that are in a large part of all blocks are left out, or, where there are no
+    /// others, blocks that have all of them are ranked, or the newest.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
@@ -422,7 +422,8 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, query::RANKED_MAX, keep))?)
+        let ranked = query::ranked_max(snapshot.len());
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranked, keep))?)
     }
 
     /// Both searches at once, each on its own thread.

@@ -62,10 +62,13 @@ fn add(terms: &mut Vec<String>, word: &str) {
     }
 }
 
-/// Blocks that are ranked for one question. Ranking costs about 0.4 microseconds a block and
-/// looking one up a tenth of that, so in a store of more blocks than this the words that are in
-/// most of them are left out, as long as there are others.
-pub(crate) const RANKED_MAX: usize = 8192;
+/// Blocks that are ranked for one question, in a store of so many: half of them, but all of a small
+/// store and no more than eight thousand of a large one. Ranking costs about 0.4 microseconds a block
+/// and looking one up a tenth of that, so words that are in most blocks (and say least) are left
+/// out, as long as there are others.
+pub(crate) fn ranked_max(blocks: usize) -> usize {
+    (blocks / 2).clamp(2048, 8192)
+}
 
 /// What is searched for.
 #[derive(Debug, PartialEq, Eq)]
