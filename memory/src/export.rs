@@ -236,7 +236,8 @@ pub struct ImportOptions<'a> {
 }
 
 impl Store {
-    /// Takes in a file that [`Reader::export`] wrote. All of it is checked before anything is taken.
+    /// Takes in a file that [`Reader::export`] wrote. All of it is checked before anything is
+    /// taken.
     /// Blocks of another model, geometry or address layout come in as text, without tokens: they
     /// are encoded again when they are recalled.
     ///

@@ -408,8 +408,8 @@ impl Reader {
     ///
     /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does. In a larger one
     /// the rarest words of the text decide which blocks are ranked, half of all blocks and no more
-    /// than 8,192: words that are in a large part of all blocks are left out, or, where there are no
-    /// others, blocks that have all of them are ranked, or the newest.
+    /// than 8,192: words that are in a large part of all blocks are left out, or, where there are
+    /// no others, blocks that have all of them are ranked, or the newest.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.

@@ -63,7 +63,8 @@ fn add(terms: &mut Vec<String>, word: &str) {
 }
 
 /// Blocks that are ranked for one question, in a store of so many: half of them, but all of a small
-/// store and no more than eight thousand of a large one. Ranking costs about 0.4 microseconds a block
+/// store and no more than eight thousand of a large one. Ranking costs about 0.4 microseconds a
+/// block
 /// and looking one up a tenth of that, so words that are in most blocks (and say least) are left
 /// out, as long as there are others.
 pub(crate) fn ranked_max(blocks: usize) -> usize {

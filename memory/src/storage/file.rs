@@ -99,7 +99,8 @@ impl Storage for FileStorage {
             if !matches!(locked, Err(TryLockError::WouldBlock)) {
                 break;
             }
-            // A process that is being started holds the files of the one that starts it for a moment.
+            // A process that is being started holds the files of the one that starts it for a
+            // moment.
             std::thread::sleep(LOCK_PAUSE);
             locked = file.try_lock();
         }

@@ -69,7 +69,8 @@ impl Active {
         let bytes = SegmentHeader { segment: number, created_ms: now_ms, ..header }.encode();
         let made = shared.storage.create(&name).and_then(|file| {
             file.append(&bytes, 0)?;
-            // A header that is torn then has nothing behind it, and can be removed without a thought.
+            // A header that is torn then has nothing behind it, and can be removed without a
+            // thought.
             if shared.sync != SyncPolicy::None {
                 file.sync(true)?;
             }
