@@ -30,7 +30,8 @@ fn store_options(seed: u64) -> StoreOptions {
     }
 }
 
-/// What the child does until it is killed. Each line that it prints is something that must hold from
+/// What the child does until it is killed. Each line that it prints is something that must
+/// hold from
 /// then on.
 #[test]
 fn child() {
