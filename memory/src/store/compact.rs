@@ -28,9 +28,9 @@ pub struct Compacted {
 }
 
 impl Store {
-    /// Commits and seals everything, puts thin pages of the index together, and writes the
-    /// text index and the catalogue anew without what is free in them. Segments have nothing free: whatever
-    /// leaves them makes them written anew at once.
+    /// Commits and seals everything, puts thin pages of the index together, and writes the text
+    /// index and the catalogue anew without what is free in them. Segments have nothing free:
+    /// whatever leaves them makes them written anew at once.
     ///
     /// # Errors
     /// [`RewriteError`]; the store has what it had.
