@@ -135,6 +135,9 @@ pub struct SessionConfig {
     /// Breaks a tier on purpose, to show that it does something.
     #[doc(hidden)]
     pub control: Control,
+    /// Bytes that a day may write to the store; beyond them blocks are stored without keys and
+    /// values. `None` for no limit.
+    pub write_bytes_per_day: Option<u64>,
     /// What the confidence is computed with.
     pub confidence: crate::confidence::Weights,
     /// An answer below this confidence is "not found".
@@ -152,6 +155,7 @@ impl Default for SessionConfig {
             coarse_blocks: crate::limits::COARSE_BLOCKS_DEFAULT,
             ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
             control: Control::None,
+            write_bytes_per_day: None,
             confidence: crate::confidence::STOCK,
             confidence_min: crate::confidence::THRESHOLD,
         }

@@ -61,7 +61,8 @@ pub struct Answer {
     pub text: String,
     /// What the model said, also when it was not believed.
     pub said: String,
-    /// Whether memory holds the answer.
+    /// Whether memory holds the answer: it is sure enough, has a form that the question can ask
+    /// for, and says more than the question.
     pub found: bool,
     /// How sure that is, 0 to 1.
     pub confidence: f32,

@@ -46,6 +46,11 @@ pub use recall::{Passages, RecallTimes};
 const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up their keys and \
     values, then go (the fates say how many); pin what must stay";
 
+/// Said once when a day's write budget is used up.
+const SPARING: &str = "today's write budget is used up: what is read from now on is stored as \
+    text, address and beacons, without keys and values, until tomorrow (UTC); --write-rate \
+    changes it";
+
 /// How a session holds its store.
 pub enum Access {
     /// As the one writer: it absorbs and it asks.
@@ -142,6 +147,8 @@ pub struct Session {
     ledger: Ledger,
     /// The warning about what a disk budget gave up was given.
     told_given_up: bool,
+    /// The same about a write budget.
+    told_sparing: bool,
     /// The first block that this session stored.
     first_own: Option<BlockId>,
     /// Recent tokens at the front of the recent region that this run did not absorb.
@@ -203,7 +210,8 @@ impl Session {
         let beacons_max = beacons.as_ref().map_or(0, Beacons::most_a_block);
         let spill = match store {
             Some(Access::Write(s)) => {
-                Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max)?)
+                let per_day = config.write_bytes_per_day;
+                Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max, per_day)?)
             }
             _ => None,
         };
@@ -229,6 +237,7 @@ impl Session {
             lines: Lines::default(),
             ledger: Ledger::default(),
             told_given_up: false,
+            told_sparing: false,
             first_own: None,
             foreign_recent: 0,
             recent_ends: VecDeque::with_capacity(plan.capacity_tokens),
@@ -379,7 +388,12 @@ impl Session {
         if let Some(e) = failure {
             self.warn(format!("a block could not be stored: {e}"));
         }
-        if !self.told_given_up && self.spill.as_ref().is_some_and(Spill::gave_up) {
+        let sparing = self.spill.as_ref().is_some_and(Spill::sparing);
+        if sparing && !self.told_sparing {
+            self.told_sparing = true;
+            self.warn(SPARING.to_owned());
+        }
+        if !self.told_given_up && !sparing && self.spill.as_ref().is_some_and(Spill::gave_up) {
             self.told_given_up = true;
             self.warn(GIVEN_UP.to_owned());
         }

@@ -325,6 +325,7 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
         surprise: options.surprise,
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
+        write_bytes_per_day: options.write_bytes_per_day,
         confidence_min: options.confidence_min.unwrap_or(threshold),
         confidence: weights,
         ..default

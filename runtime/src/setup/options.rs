@@ -52,6 +52,10 @@ pub struct SetupOptions {
     pub ram_bytes: Option<u64>,
     /// Hard limit of the store, bytes.
     pub disk_bytes: Option<u64>,
+    /// Bytes that a day may write to the store ([`SessionConfig::write_bytes_per_day`]).
+    ///
+    /// [`SessionConfig::write_bytes_per_day`]: crate::SessionConfig::write_bytes_per_day
+    pub write_bytes_per_day: Option<u64>,
     /// Never use the network.
     pub offline: bool,
     /// Tiers.
@@ -94,6 +98,7 @@ impl Default for SetupOptions {
             chunk: None,
             ram_bytes: None,
             disk_bytes: None,
+            write_bytes_per_day: Some(crate::limits::WRITE_BYTES_PER_DAY_DEFAULT),
             offline: false,
             memory: MemoryMode::Full,
             recall: RecallMode::Kv,

@@ -8,6 +8,8 @@ use lcedge::config::{MemoryMode, RecallMode};
 use lcedge::memory::KvDtype;
 use lcedge::models::WeightKind;
 
+use crate::size::WriteRate;
+
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -134,6 +136,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_DISK", value_name = "SIZE", help_heading = SIZES,
         value_parser = crate::size::parse)]
     pub(crate) disk: Option<u64>,
+    /// Bytes that a day may write to the memory; beyond them what is read is kept without its keys
+    /// and values. "off" is no limit [default: 58GB, a 64 GB eMMC for three years]
+    #[arg(long, global = true, env = "LCEDGE_WRITE_RATE", value_name = "SIZE", help_heading = SIZES,
+        value_parser = crate::size::parse_or_off)]
+    pub(crate) write_rate: Option<WriteRate>,
     /// How keys and values are stored
     #[arg(long, global = true, env = "LCEDGE_KV", value_enum, default_value_t = Kv::Int8,
         value_name = "KIND", hide_possible_values = false, help_heading = SIZES)]

@@ -94,6 +94,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
         ("  catalogue", size::text(stats.catalogue_bytes)),
         ("segments", format!("{} ({} mapped)", stats.segments, stats.mapped_segments)),
         ("index, mapped", size::text(stats.index_bytes)),
+        ("written today", size::text(stats.written_today_bytes)),
         ("damaged blocks", size::count(stats.quarantined)),
     ];
     for (name, value) in rows {
