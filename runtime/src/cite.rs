@@ -127,6 +127,15 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Whether a piece of text is copied from another: all of it, upper and lower case and any white
+/// space alike, not as part of longer words. Nothing stands nowhere.
+#[must_use]
+pub fn stands_in(piece: &str, text: &str) -> bool {
+    let even = |t: &str| t.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let piece = even(piece.trim_end_matches(['.', ',', ';', '!', '?']));
+    !piece.is_empty() && names_held(&[piece.as_str()], &even(text)) == 1.0
+}
+
 /// The share of `names` that stand whole in a text, upper and lower case alike; 1 of none.
 #[must_use]
 pub fn names_held(names: &[&str], text: &str) -> f32 {
@@ -299,6 +308,17 @@ mod tests {
         assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
         assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
         assert_eq!(names_held(&[], "anything"), 1.0);
+    }
+
+    #[test]
+    fn what_is_copied_stands_in_the_text() {
+        let line = "backup of  Curlew-47\tdone at 10:22 am, 12 GB.";
+        for copied in ["curlew-47 done", "10:22 am", "12 GB.", "backup of Curlew-47 done"] {
+            assert!(stands_in(copied, line), "{copied}");
+        }
+        for not in ["curlew-4", "22 am, 12", "", ".", "0:22 am", "done by ten"] {
+            assert_eq!(stands_in(not, line), not == "22 am, 12", "{not}");
+        }
     }
 
     #[test]

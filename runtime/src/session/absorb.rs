@@ -83,8 +83,9 @@ impl Session {
             hasher: blake3::Hasher::new(),
             hashed: byte,
         });
-        if state.as_ref().is_some_and(|s| s.blocks > 0) {
+        if let Some(state) = state.as_ref().filter(|s| s.blocks > 0) {
             self.recent_lost = true;
+            self.find_point(name, state.id);
         }
         Ok(SourceStart {
             absorbed_bytes: byte,
@@ -168,7 +169,12 @@ impl Session {
         }
         let cut = self.cut_blocks(true);
         self.latch(cut)?;
-        self.note_progress(complete)
+        self.note_progress(complete)?;
+        if self.recent_lost {
+            // Nothing was absorbed since the window was given up: its point stands.
+            return Ok(());
+        }
+        Ok(self.note_point()?)
     }
 
     /// Ends the open source, if there is one.
@@ -235,7 +241,8 @@ impl Session {
         let stepped = self.step_chunk(chunk)?;
         let spilled = self.spill_blocks(stepped, last)?;
         let evicted = self.evict_old(spilled)?;
-        self.fold(evicted)
+        self.fold(evicted)?;
+        Ok(self.note_point()?)
     }
 
     fn take_chunk(&mut self, tokens: usize) -> Chunk {
@@ -391,6 +398,12 @@ impl Session {
     /// them first.
     fn evict_old(&mut self, _: Spilled) -> Result<Evicted, AbsorbError> {
         let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
+        Ok(Evicted { tokens: self.drop_blocks(over)? })
+    }
+
+    /// Evicts the oldest blocks that hold at least `over` tokens together; gives how many they
+    /// hold.
+    pub(super) fn drop_blocks(&mut self, over: usize) -> Result<usize, AbsorbError> {
         let mut tokens = 0;
         for block in &self.recent_blocks {
             if tokens >= over {
@@ -402,7 +415,7 @@ impl Session {
         let tokens = tokens.min(self.window.recent() - self.tail.len());
         self.condense_oldest(tokens)?;
         self.drop_oldest(tokens, true)?;
-        Ok(Evicted { tokens })
+        Ok(tokens)
     }
 
     /// Takes the oldest recent tokens out of window and account. With `leave` they are gone for
@@ -469,6 +482,7 @@ impl Session {
         self.foreign_recent = 0;
         self.recent_nats.clear();
         self.recent_lost = false;
+        self.resume = None;
         self.pieces.clear();
         self.waiting.clear();
         self.lay_memory(&[], 0)?;

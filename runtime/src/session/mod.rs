@@ -9,8 +9,10 @@ mod absorb;
 mod ask;
 mod lines;
 mod pause;
+mod point;
 mod recall;
 mod restore;
+mod say;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::window::{Wanted, Window};
 
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
+pub use point::Point;
 pub use recall::{Passages, RecallTimes};
 
 /// Said once when a disk budget is reached.
@@ -159,6 +162,8 @@ pub struct Session {
     recalls_exactly: bool,
     /// The recent region was given up for a question and is restored before more is absorbed.
     recent_lost: bool,
+    /// What the regions are restored to then; the newest blocks where nothing is known.
+    resume: Option<point::Resume>,
     counters: Counters,
     times: RecallTimes,
     warning: Option<String>,
@@ -234,6 +239,7 @@ impl Session {
             recalled: Vec::new(),
             recalls_exactly: false,
             recent_lost: false,
+            resume: None,
             counters: Counters::default(),
             times: RecallTimes::default(),
             warning: None,
@@ -280,6 +286,12 @@ impl Session {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The blocks that are recalled into attention, in order of time.
+    #[must_use]
+    pub fn recalled_now(&self) -> Vec<BlockId> {
+        self.recalled.iter().map(|r| r.0).collect()
     }
 
     /// How long recall took.

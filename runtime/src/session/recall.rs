@@ -42,6 +42,15 @@ pub struct RecallTimes {
 const TIMES_MAX: usize = 4096;
 
 impl RecallTimes {
+    /// Chunks without recall to come.
+    pub(super) const fn skip(&self) -> u32 {
+        self.skip
+    }
+
+    pub(super) const fn set_skip(&mut self, chunks: u32) {
+        self.skip = chunks;
+    }
+
     fn note(list: &mut Vec<Duration>, time: Duration) {
         if list.len() < TIMES_MAX {
             list.push(time);
