@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod fates;
 pub mod finder;
+pub mod gist;
 pub mod input;
 pub mod limits;
 pub mod plan;

@@ -11,6 +11,7 @@ use crate::cite::{Citation, LineWeights, support};
 use crate::confidence::Signals;
 use crate::config::RecallMode;
 use crate::error::AskError;
+use crate::gist::Gist;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
 use crate::sample::Sampling;
 use crate::text::Turn;
@@ -200,6 +201,7 @@ impl Session {
             self.drop_oldest(recent, false)?;
             self.recent_lost |= recent > 0;
             self.coarse.clear();
+            self.gist.iter_mut().for_each(Gist::forget_question);
             self.recalls_exactly = self.config.coarse_blocks == 0;
             self.lay_memory(&[], 0)?;
             return Ok(());
@@ -233,6 +235,7 @@ impl Session {
         match recall {
             RecallMode::Kv => {
                 self.choose_coarse(&passages);
+                self.fold_for_question(&passages, placed.query.as_ref())?;
                 let start = Instant::now();
                 // A trained address chooses the line before anything is laid.
                 let chosen = match placed.query.as_ref().filter(|_| self.tail.row() > 0) {

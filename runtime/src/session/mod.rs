@@ -7,6 +7,7 @@
 
 mod absorb;
 mod ask;
+mod gist;
 mod lines;
 mod pause;
 mod point;
@@ -28,6 +29,7 @@ use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger, Left};
 use crate::finder::Finder;
+use crate::gist::Gist;
 use crate::limits::{BLOCK_TOKENS, BLOCK_TOKENS_MIN};
 use crate::plan::Plan;
 use crate::source::Pieces;
@@ -138,6 +140,7 @@ pub struct Session {
     condenser: Option<Box<dyn Condense>>,
     condensed: Condensed,
     beacons: Option<Beacons>,
+    gist: Option<Gist>,
     source: Option<OpenSource>,
     pieces: Pieces,
     piece: Vec<u8>,
@@ -198,7 +201,7 @@ impl Session {
     /// [`OpenError`] when a part does not fit another or the decoder refuses the sinks.
     pub fn open(parts: Parts, plan: Plan, config: SessionConfig) -> Result<Self, OpenError> {
         let Parts { engine, codec, store, finder } = parts;
-        if config.memory == MemoryMode::Gist {
+        if config.memory == MemoryMode::Gist && plan.gist_tokens == 0 {
             let model = engine.card().name.clone();
             return Err(OpenError::Tier { tier: config.memory.name(), model });
         }
@@ -207,6 +210,7 @@ impl Session {
         let reader = store.as_ref().map(Access::reader);
         let read_only = matches!(store, Some(Access::Read(_)));
         let (beacons, condenser) = condensing(engine.card(), &plan, &config);
+        let gist = beacons.as_ref().and_then(|_| gist::of(geometry, &plan, &config));
         let beacons_max = beacons.as_ref().map_or(0, Beacons::most_a_block);
         let spill = match store {
             Some(Access::Write(s)) => {
@@ -229,6 +233,7 @@ impl Session {
             condenser,
             condensed: Condensed::with_capacity(geometry, condensed_max),
             beacons,
+            gist,
             source: None,
             pieces: Pieces::default(),
             piece: Vec::new(),
@@ -347,7 +352,9 @@ impl Session {
         self.drain_written();
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
-        let fates = self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64);
+        let folded = self.gist.as_ref().map_or(0, Gist::covers);
+        let condensed = (self.condensed.len() + beacons) as u64 + folded;
+        let fates = self.ledger.fates(recalled as u64, condensed);
         match self.spill.as_ref().is_some_and(Spill::gave_up) {
             true => fates.given_up(self.ledger.stored(), self.left()),
             false => fates,
@@ -443,7 +450,7 @@ impl Session {
     }
 
     fn latch_on(&mut self, error: &AbsorbError) {
-        if matches!(error, AbsorbError::Step(_) | AbsorbError::Slot(_)) {
+        if matches!(error, AbsorbError::Step(_) | AbsorbError::Slot(_) | AbsorbError::Fold(_)) {
             self.failed = Some(error.to_string());
         }
     }
@@ -457,12 +464,14 @@ fn condensing(
 ) -> (Option<Beacons>, Option<Box<dyn Condense>>) {
     let ratios = card.memory.as_ref().map_or(&[][..], |m| &m.beacons);
     let trained = !ratios.is_empty();
-    if plan.condensed_tokens == 0 || !config.memory.condenses(trained) {
+    let folds = trained && plan.gist_tokens > 0;
+    if !folds && (plan.condensed_tokens == 0 || !config.memory.condenses(trained)) {
         return (None, None);
     }
     if trained {
         let geometry = card.geometry(BLOCK_TOKENS);
-        return (Some(Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens)), None);
+        let beacons = Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens);
+        return (Some(if folds { beacons.folding() } else { beacons }), None);
     }
     (None, Some(Box::new(Surprisal::new(0.98))))
 }

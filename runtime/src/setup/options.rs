@@ -129,14 +129,17 @@ impl SetupOptions {
         let condenses = self.memory.condenses(beacons);
         let slots = self.condensed_tokens.unwrap_or(slots.min(window / 8));
         let condensed = if condenses { slots } else { 0 };
+        let gist = card.memory.as_ref().and_then(|m| m.gist).map_or(0, |g| g.slots);
+        let gist = if self.memory.folds(gist > 0) { gist } else { 0 };
         Request {
             window_tokens: window,
             chunk_tokens: self.chunk.unwrap_or(CHUNK_TOKENS_DEFAULT.min(context / 4)).max(1),
             sink_tokens,
             condensed_tokens: condensed,
+            gist_tokens: gist,
             stale_blocks: if self.memory.recalls() { stale } else { 0 },
             ask_recall_tokens: ASK_RECALL_TOKENS_DEFAULT
-                .min(context.saturating_sub(rest + condensed)),
+                .min(context.saturating_sub(rest + condensed + gist)),
             question_tokens_max: question,
             answer_tokens_max: answer,
             kv: self.kv,

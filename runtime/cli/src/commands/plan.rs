@@ -50,6 +50,7 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         ("index", ram.index),
         ("queue", ram.queue),
         ("map", ram.map),
+        ("gist", ram.gist),
         ("together", total),
     ] {
         out.line(format!("  {name:<40} {:>10}", size::text(bytes)))?;
