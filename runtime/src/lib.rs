@@ -1,6 +1,7 @@
 //! lcedge: an embedded, memory-augmented runtime.
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod beacons;
 pub mod cite;
 pub mod codec;
@@ -22,6 +23,7 @@ pub mod spill;
 pub mod surprise;
 pub mod tail;
 pub mod text;
+pub mod when;
 pub mod window;
 
 pub use {
