@@ -306,6 +306,17 @@ impl Beacons {
         self.usual = usual + (nats - usual) / 16.0;
     }
 
+    /// Running mean of surprise and the latest step's, NaN where nothing was noted.
+    #[must_use]
+    pub const fn surprise(&self) -> (f32, f32) {
+        (self.usual, self.latest)
+    }
+
+    /// Goes on from an earlier session's [`Beacons::surprise`].
+    pub const fn set_surprise(&mut self, usual: f32, latest: f32) {
+        (self.usual, self.latest) = (usual, latest);
+    }
+
     fn choose(&self) -> u8 {
         let last = u8::try_from(self.ratios.len().saturating_sub(1)).unwrap_or(u8::MAX);
         match self.policy {

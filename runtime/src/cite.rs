@@ -127,6 +127,15 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Whether a piece of text is copied from another: all of it, upper and lower case and any white
+/// space alike, not as part of longer words. Nothing stands nowhere.
+#[must_use]
+pub fn stands_in(piece: &str, text: &str) -> bool {
+    let even = |t: &str| t.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let piece = even(piece.trim_end_matches(['.', ',', ';', '!', '?']));
+    !piece.is_empty() && names_held(&[piece.as_str()], &even(text)) == 1.0
+}
+
 /// The share of `names` that stand whole in a text, upper and lower case alike; 1 of none.
 #[must_use]
 pub fn names_held(names: &[&str], text: &str) -> f32 {
@@ -163,6 +172,12 @@ pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
         }
     };
     wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
+}
+
+/// Whether a word is among others, or one of the same stem.
+#[must_use]
+pub fn holds_word(held: &[String], word: &str) -> bool {
+    held.iter().any(|h| h == word || same_stem(h, word))
 }
 
 /// Whether two words differ only in a common ending.
@@ -299,6 +314,17 @@ mod tests {
         assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
         assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
         assert_eq!(names_held(&[], "anything"), 1.0);
+    }
+
+    #[test]
+    fn what_is_copied_stands_in_the_text() {
+        let line = "backup of  Curlew-47\tdone at 10:22 am, 12 GB.";
+        for copied in ["curlew-47 done", "10:22 am", "12 GB.", "backup of Curlew-47 done"] {
+            assert!(stands_in(copied, line), "{copied}");
+        }
+        for not in ["curlew-4", "22 am, 12", "", ".", "0:22 am", "done by ten"] {
+            assert_eq!(stands_in(not, line), not == "22 am, 12", "{not}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! lcedge: an embedded, memory-augmented runtime.
 #![forbid(unsafe_code)]
 
+pub mod answer_kind;
 pub mod asked;
 pub mod beacons;
 pub mod cite;

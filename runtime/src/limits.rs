@@ -89,6 +89,9 @@ pub const FOCUS_LINES_DEFAULT: usize = 1;
 /// Most citations of an answer.
 pub const CITATIONS_MAX: usize = 16;
 
+/// What the name of a conversation's source begins with.
+pub const CHAT_PREFIX: &str = "chat/";
+
 /// Citations of an answer when none is asked for.
 pub const CITATIONS_DEFAULT: usize = 8;
 
@@ -101,3 +104,16 @@ const _: () = {
     assert!(RECALL_BLOCKS_MAX <= CANDIDATE_BLOCKS);
     assert!(SINK_TOKENS_MAX + 2 * BLOCK_TOKENS <= WINDOW_TOKENS_MIN);
 };
+
+/// Most first tokens that answers are tried with.
+pub const FIRST_TOKENS: usize = 3;
+
+/// Least probability of a first token that an answer is tried with.
+pub const FIRST_TOKEN_MIN: f32 = 0.03;
+
+/// An answer that stands in what was recalled and begins with at least this probability is taken
+/// without trying another.
+pub const FIRST_TOKEN_SURE: f32 = 0.8;
+
+/// Most recalled blocks that a resume point names.
+pub const POINT_BLOCKS_MAX: usize = 16;

@@ -197,7 +197,7 @@ pub fn weight_bytes(card: &Card, kind: WeightKind) -> u64 {
     }
 }
 
-const ENGINE_BASE_BYTES: u64 = 64 << 20;
+const ENGINE_BASE_BYTES: u64 = 84 << 20;
 const MAP_BYTES: u64 = 8 << 20;
 
 impl Plan {

@@ -19,6 +19,7 @@ use lcedge_memory::{
 use crate::fates::Outcome;
 use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, COMMIT_BLOCKS_MAX, SPILL_QUEUE_BLOCKS};
+use crate::session::Point;
 
 /// Longest time that written blocks wait for their commit.
 const COMMIT_AFTER: Duration = Duration::from_secs(2);
@@ -119,6 +120,7 @@ enum Job {
     Block(Box<Block>),
     Begin { name: String, new_version: bool, reply: Reply<SourceState> },
     Progress { source: SourceId, progress: Progress },
+    Point { source: SourceId, point: Point },
     Flush { seal: bool, reply: Reply<()> },
 }
 
@@ -166,6 +168,8 @@ impl Spill {
             uncommitted: 0,
             since: Instant::now(),
             held_progress: Vec::new(),
+            held_points: Vec::new(),
+            names: Vec::new(),
             hole: Vec::new(),
             give,
             answer,
@@ -232,6 +236,14 @@ impl Spill {
     /// [`SpillError::Gone`] when the writer has ended.
     pub fn progress(&mut self, source: SourceId, progress: Progress) -> Result<(), SpillError> {
         self.send(Job::Progress { source, progress })
+    }
+
+    /// Notes where the session stands; stored with the blocks handed over before.
+    ///
+    /// # Errors
+    /// [`SpillError::Gone`] when the writer has ended.
+    pub fn point(&mut self, source: SourceId, point: Point) -> Result<(), SpillError> {
+        self.send(Job::Point { source, point })
     }
 
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
@@ -306,6 +318,9 @@ struct Writer {
     uncommitted: usize,
     since: Instant,
     held_progress: Vec<(SourceId, Progress)>,
+    held_points: Vec<(SourceId, Point)>,
+    /// Names of the sources begun.
+    names: Vec<(SourceId, String)>,
     /// Sources in which a block could not be stored: their progress stays before it, so that a
     /// later run reads that text again.
     hole: Vec<SourceId>,
@@ -327,9 +342,14 @@ impl Writer {
                         };
                         begun.map_err(|e| SpillError::Store(e.to_string()))
                     });
+                    if let Ok(state) = &state {
+                        self.names.retain(|(id, _)| *id != state.id);
+                        self.names.push((state.id, name));
+                    }
                     let _ = reply.send(state);
                 }
                 Ok(Job::Progress { source, progress }) => self.progress(source, progress),
+                Ok(Job::Point { source, point }) => self.point(source, point),
                 Ok(Job::Flush { seal, reply }) => {
                     let _ = reply.send(self.flush(seal));
                 }
@@ -414,6 +434,14 @@ impl Writer {
         self.held_progress.push((source, progress));
     }
 
+    fn point(&mut self, source: SourceId, point: Point) {
+        if self.hole.contains(&source) {
+            return;
+        }
+        self.held_points.retain(|(s, _)| *s != source);
+        self.held_points.push((source, point));
+    }
+
     fn commit_and_note(&mut self) {
         // A failed commit is reported by the next flush, which tries again; blocks stay queued in
         // the store's own unsealed segment meanwhile.
@@ -424,6 +452,12 @@ impl Writer {
         for (source, progress) in self.held_progress.drain(..) {
             self.store
                 .set_progress(source, progress)
+                .map_err(|e| SpillError::Store(e.to_string()))?;
+        }
+        for (source, point) in self.held_points.drain(..) {
+            let Some((_, name)) = self.names.iter().find(|(id, _)| *id == source) else { continue };
+            self.store
+                .set_session(name, source, &point.to_bytes())
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;

@@ -4,6 +4,7 @@
 //! The shapes are read here; the calendar and the zones are jiff's. A time without a zone is in the
 //! machine's own. Nothing is allocated where a line carries no time.
 
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::civil::{Date, DateTime, Time};
@@ -27,8 +28,7 @@ impl Clock {
     /// The system's.
     #[must_use]
     pub fn system() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX), TimeZone::system())
+        Self::new(system_ms(), TimeZone::system())
     }
 
     /// A clock that stands at a time, milliseconds since 1970 UTC.
@@ -74,6 +74,11 @@ impl Clock {
         let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
         time.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
+}
+
+fn system_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Reads bytes from the left.
@@ -332,14 +337,23 @@ pub fn line_time(line: &[u8], clock: &Clock) -> Option<i64> {
 #[derive(Clone, Debug)]
 pub struct LineTimes {
     clock: Clock,
+    /// The clock goes on.
+    live: bool,
     last: Option<i64>,
 }
 
 impl LineTimes {
-    /// At the start of a source; `clock` says which year a time without one is of.
+    /// At the start of a source that was written at a time; `clock` says which year a time without
+    /// one is of.
     #[must_use]
     pub const fn new(clock: Clock) -> Self {
-        Self { clock, last: None }
+        Self { clock, live: false, last: None }
+    }
+
+    /// At the start of a source that is being written.
+    #[must_use]
+    pub fn live() -> Self {
+        Self { clock: Clock::system(), live: true, last: None }
     }
 
     /// The time of the next line, or of its part from its start.
@@ -351,6 +365,9 @@ impl LineTimes {
     /// The time of a block: that of its first line, where a line carries one, taken over from the
     /// text before it where the block goes on with a line or has none.
     pub fn block(&mut self, text: &[u8], starts_mid_line: bool) -> Option<i64> {
+        if self.live {
+            self.clock.now_ms = system_ms();
+        }
         let mut first = if starts_mid_line { self.last } else { None };
         for line in text.split(|b| *b == b'\n').skip(usize::from(starts_mid_line)) {
             let before = self.last;
@@ -359,10 +376,32 @@ impl LineTimes {
         }
         first.or(self.last)
     }
+}
 
-    /// Forgets the last line's time.
-    pub fn restart(&mut self) {
-        self.last = None;
+/// Half a year.
+const HALF_YEAR_MS: i64 = 183 * 24 * 3600 * 1000;
+
+/// Which lines of a stored text lie in a time.
+#[derive(Clone, Debug)]
+pub struct InTime<'a> {
+    time: Option<(&'a Range<i64>, LineTimes)>,
+    now: i64,
+}
+
+impl<'a> InTime<'a> {
+    /// `first`: the time of the block in which the text begins. A time without a year is of the
+    /// year in which it is nearest to that.
+    #[must_use]
+    pub fn new(time: Option<&'a Range<i64>>, first: i64) -> Self {
+        let clock = || Clock::system().at(first.saturating_add(HALF_YEAR_MS));
+        Self { time: time.map(|t| (t, LineTimes::new(clock()))), now: first }
+    }
+
+    /// Whether the next line lies in it.
+    pub fn holds(&mut self, line: &[u8]) -> bool {
+        let Some((range, times)) = &mut self.time else { return true };
+        self.now = times.line(line).unwrap_or(self.now);
+        range.contains(&self.now)
     }
 }
 

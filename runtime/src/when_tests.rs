@@ -68,7 +68,7 @@ fn a_block_begins_when_its_first_line_was_written() {
         "2026-03-02T05:00:00"
     );
     assert_eq!(block(&mut times, "trace\ntrace\n", false), "2026-03-02T06:00:00");
-    times.restart();
+    let mut times = LineTimes::new(utc());
     assert_eq!(block(&mut times, "trace\n2026-03-02 07:00:00 d", false), "2026-03-02T07:00:00");
 }
 

@@ -158,6 +158,19 @@ pub(crate) struct AnswerArgs {
     pub(crate) seed: u64,
 }
 
+/// A time to look in.
+#[derive(Debug, Args)]
+pub(crate) struct TimeArgs {
+    /// Only lines from this time on: 2026-03-02, 2026-03-02T04:10 (with Z or +01:00 for another
+    /// zone), 04:10, yesterday, or 2h, 3d for so long ago. A line's time is the one that it
+    /// carries, else when it was read
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only lines before this time; a date alone means the end of that day
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
 /// `ask`.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
@@ -167,6 +180,8 @@ pub(crate) struct AskArgs {
     /// Search this source alone
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    #[command(flatten)]
+    pub(crate) time: TimeArgs,
     /// Exit with 1 when the memory does not hold an answer
     #[arg(long)]
     pub(crate) fail_if_absent: bool,

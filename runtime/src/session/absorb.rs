@@ -8,6 +8,7 @@ use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
 use crate::tail::{Cut, TailToken, block_tokens};
+use crate::when::{Clock, LineTimes};
 use crate::window::Wanted;
 
 /// Where a source begins in this run.
@@ -76,6 +77,7 @@ impl Session {
         let mid_line = state.as_ref().is_some_and(|s| self.ends_mid_line(s.id));
         self.tail.start(byte, lines + 1, mid_line);
         self.lines.start(name, lines + 1);
+        self.line_times = LineTimes::live();
         self.carry_nats = f32::NAN;
         self.source = Some(OpenSource {
             id: state.as_ref().map(|s| s.id),
@@ -83,14 +85,21 @@ impl Session {
             hasher: blake3::Hasher::new(),
             hashed: byte,
         });
-        if state.as_ref().is_some_and(|s| s.blocks > 0) {
+        if let Some(state) = state.as_ref().filter(|s| s.blocks > 0) {
             self.recent_lost = true;
+            self.find_point(name, state.id);
         }
         Ok(SourceStart {
             absorbed_bytes: byte,
             prefix_hash: state.as_ref().map_or([0; 32], |s| s.prefix_hash),
             version: state.as_ref().map_or(1, |s| s.version),
         })
+    }
+
+    /// Says when the open source was last written, milliseconds since 1970 UTC: a line's time that
+    /// has no year is of the last one before. Without this, the present counts.
+    pub fn written_at(&mut self, unix_ms: i64) {
+        self.line_times = LineTimes::new(Clock::system().at(unix_ms));
     }
 
     /// Whether what is stored of a source ends inside a line.
@@ -168,7 +177,12 @@ impl Session {
         }
         let cut = self.cut_blocks(true);
         self.latch(cut)?;
-        self.note_progress(complete)
+        self.note_progress(complete)?;
+        if self.recent_lost {
+            // Nothing was absorbed since the window was given up: its point stands.
+            return Ok(());
+        }
+        Ok(self.note_point()?)
     }
 
     /// Ends the open source, if there is one.
@@ -235,7 +249,8 @@ impl Session {
         let stepped = self.step_chunk(chunk)?;
         let spilled = self.spill_blocks(stepped, last)?;
         let evicted = self.evict_old(spilled)?;
-        self.fold(evicted)
+        self.fold(evicted)?;
+        Ok(self.note_point()?)
     }
 
     fn take_chunk(&mut self, tokens: usize) -> Chunk {
@@ -355,6 +370,8 @@ impl Session {
                 let from = self.window.recent() - self.tail.len();
                 self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
                 fill_block(&mut block, cut, &self.tail);
+                let time = self.line_times.block(&block.text, block.starts_mid_line);
+                block.time_unix_ms = time.unwrap_or_else(now_unix_ms);
                 let fresh = self.beacons.as_ref().and_then(|b| b.fresh(self.recent_blocks.len()));
                 fill_beacons(&mut block, self.beacons.as_ref().zip(fresh));
                 block.source = id;
@@ -391,6 +408,12 @@ impl Session {
     /// them first.
     fn evict_old(&mut self, _: Spilled) -> Result<Evicted, AbsorbError> {
         let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
+        Ok(Evicted { tokens: self.drop_blocks(over)? })
+    }
+
+    /// Evicts the oldest blocks that hold at least `over` tokens together; gives how many they
+    /// hold.
+    pub(super) fn drop_blocks(&mut self, over: usize) -> Result<usize, AbsorbError> {
         let mut tokens = 0;
         for block in &self.recent_blocks {
             if tokens >= over {
@@ -402,7 +425,7 @@ impl Session {
         let tokens = tokens.min(self.window.recent() - self.tail.len());
         self.condense_oldest(tokens)?;
         self.drop_oldest(tokens, true)?;
-        Ok(Evicted { tokens })
+        Ok(tokens)
     }
 
     /// Takes the oldest recent tokens out of window and account. With `leave` they are gone for
@@ -469,6 +492,7 @@ impl Session {
         self.foreign_recent = 0;
         self.recent_nats.clear();
         self.recent_lost = false;
+        self.resume = None;
         self.pieces.clear();
         self.waiting.clear();
         self.lay_memory(&[], 0)?;
@@ -478,7 +502,6 @@ impl Session {
 
 fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Tail) {
     block.span = cut.span;
-    block.time_unix_ms = now_unix_ms();
     block.surprise_nats = cut.surprise_nats;
     block.starts_mid_line = cut.starts_mid_line;
     block.ends_mid_line = cut.ends_mid_line;

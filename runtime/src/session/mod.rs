@@ -9,8 +9,11 @@ mod absorb;
 mod ask;
 mod lines;
 mod pause;
+mod point;
 mod recall;
 mod restore;
+mod say;
+mod tally;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,11 +36,14 @@ use crate::spill::{Spill, SpillError};
 use crate::surprise::Lines;
 use crate::tail::Tail;
 use crate::text::Codec;
+use crate::when::LineTimes;
 use crate::window::{Wanted, Window};
 
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
+pub use point::Point;
 pub use recall::{Passages, RecallTimes};
+pub use tally::Counted;
 
 /// Said once when a disk budget is reached.
 const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up their keys and \
@@ -136,6 +142,8 @@ pub struct Session {
     waiting: VecDeque<Waiting>,
     tail: Tail,
     lines: Lines,
+    /// When the lines of the open source were written.
+    line_times: LineTimes,
     ledger: Ledger,
     /// The warning about what a disk budget gave up was given.
     told_given_up: bool,
@@ -159,6 +167,8 @@ pub struct Session {
     recalls_exactly: bool,
     /// The recent region was given up for a question and is restored before more is absorbed.
     recent_lost: bool,
+    /// What the regions are restored to then; the newest blocks where nothing is known.
+    resume: Option<point::Resume>,
     counters: Counters,
     times: RecallTimes,
     warning: Option<String>,
@@ -222,6 +232,7 @@ impl Session {
             waiting: VecDeque::new(),
             tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS, row),
             lines: Lines::default(),
+            line_times: LineTimes::live(),
             ledger: Ledger::default(),
             told_given_up: false,
             first_own: None,
@@ -234,6 +245,7 @@ impl Session {
             recalled: Vec::new(),
             recalls_exactly: false,
             recent_lost: false,
+            resume: None,
             counters: Counters::default(),
             times: RecallTimes::default(),
             warning: None,
@@ -280,6 +292,12 @@ impl Session {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The blocks that are recalled into attention, in order of time.
+    #[must_use]
+    pub fn recalled_now(&self) -> Vec<BlockId> {
+        self.recalled.iter().map(|r| r.0).collect()
     }
 
     /// How long recall took.

@@ -1,9 +1,10 @@
 //! Bringing the recent region back from the store, without reading its text again.
 
 use lcedge_compress::quant;
-use lcedge_memory::{BlockId, KvBuf, Reader};
+use lcedge_memory::{BlockId, KvBuf, Reader, SourceId};
 
 use super::Session;
+use super::point::Resume;
 use super::recall::read_block;
 use crate::error::AbsorbError;
 
@@ -20,23 +21,14 @@ impl Session {
             // Unblocked tokens are still there and come last: nothing can be placed before them.
             return Ok(());
         }
+        let resume = self.resume.take();
         // Blocks that a question recalled make room for the recent region.
         self.coarse.clear();
         self.recalls_exactly = false;
         self.lay_memory(&[], 0)?;
-        let (mut ids, mut tokens) = (Vec::new(), 0);
-        let mut next = reader.last_block(source).ok().flatten();
-        while let Some(id) = next {
-            let Ok(info) = reader.block(id) else { break };
-            let n = usize::from(info.tokens);
-            if info.kv.is_none() || tokens + n > self.plan.recent_tokens_max {
-                break;
-            }
-            tokens += n;
-            ids.push(id);
-            next = reader.neighbour(id, -1);
-        }
-        self.restore_beacons(&reader, next, &ids);
+        let (ids, next) = self.newest_blocks(&reader, source, resume.as_ref());
+        let tier = resume.as_ref().map_or(usize::MAX, |r| r.point.tier as usize);
+        self.restore_beacons(&reader, next, &ids, tier);
         let s = &mut self.scratch;
         for &id in ids.iter().rev() {
             let end = reader.block(id).map_or(0, |b| b.span.byte_end);
@@ -54,11 +46,63 @@ impl Session {
                 }
             }
         }
-        Ok(())
+        let recalled = resume.map_or_else(Vec::new, |r| self.take_over(&r.point));
+        let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
+        self.drop_blocks(over)?;
+        let blocks: Vec<BlockId> = recalled.iter().map(|r| r.0).collect();
+        self.lay_memory(&blocks, recalled.iter().map(|r| r.1).sum())
     }
+
+    /// The blocks that the recent region is restored from, newest first, and the one before them:
+    /// those of the point and later ones, or as many of the newest as fit.
+    fn newest_blocks(
+        &self,
+        reader: &Reader,
+        source: SourceId,
+        resume: Option<&Resume>,
+    ) -> (Vec<BlockId>, Option<BlockId>) {
+        let mut ids = Vec::new();
+        let mut next = reader.last_block(source).ok().flatten();
+        // Blocks that came after the point are less than a chunk.
+        let later = if resume.is_some() { self.plan.chunk_tokens } else { 0 };
+        let (mut tokens, mut of_point) = (0, 0);
+        while let Some(id) = next {
+            let Ok(info) = reader.block(id) else { break };
+            let n = usize::from(info.tokens);
+            if let Some(r) = resume.filter(|r| info.ordinal < r.blocks) {
+                if of_point == r.point.recent {
+                    break;
+                }
+                of_point += 1;
+            }
+            if info.kv.is_none() || tokens + n > self.plan.recent_tokens_max + later {
+                break;
+            }
+            tokens += n;
+            ids.push(id);
+            next = reader.neighbour(id, -1);
+        }
+        (ids, next)
+    }
+
+    /// Keeps in mind what is in attention, for after a question.
+    pub(super) fn remember_window(&mut self) {
+        if self.recent_lost || self.window.recent() == 0 {
+            return;
+        }
+        let blocks = u32::MAX;
+        self.resume = Some(Resume { point: self.point(), blocks });
+    }
+
     /// Brings the beacons of the recent blocks `ids` (newest first) and of those before them
     /// (`older` and its predecessors) back, where they are not there any more.
-    fn restore_beacons(&mut self, reader: &Reader, older: Option<BlockId>, ids: &[BlockId]) {
+    fn restore_beacons(
+        &mut self,
+        reader: &Reader,
+        older: Option<BlockId>,
+        ids: &[BlockId],
+        blocks_max: usize,
+    ) {
         let Some(beacons) = &mut self.beacons else { return };
         while beacons.fresh_blocks() > ids.len() {
             beacons.leave();
@@ -67,7 +111,7 @@ impl Session {
             return;
         }
         let (mut before, mut held, mut next) = (Vec::new(), 0, older);
-        while let Some(id) = next {
+        while let Some(id) = next.filter(|_| before.len() < blocks_max) {
             let count = reader.block(id).ok().and_then(|b| b.beacons).map(|b| usize::from(b.count));
             let Some(count) = count.filter(|n| held + n <= beacons.capacity()) else { break };
             held += count;
