@@ -502,7 +502,7 @@ pub(crate) fn session_checksum(point: &SessionPoint) -> u64 {
 
 fn sieve(snapshot: &Snapshot, filter: &Filter<'_>) -> Sieve {
     let old = snapshot.sources().values().filter(|s| s.row().superseded);
-    Sieve::new(filter, old.map(|s| s.row().id))
+    Sieve::new(filter, old.map(|s| s.row().id), snapshot.iter().map(|e| e.info))
 }
 
 pub(crate) fn catalogue_error(

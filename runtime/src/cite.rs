@@ -174,6 +174,12 @@ pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
     wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
 }
 
+/// Whether a word is among others, or one of the same stem.
+#[must_use]
+pub fn holds_word(held: &[String], word: &str) -> bool {
+    held.iter().any(|h| h == word || same_stem(h, word))
+}
+
 /// Whether two words differ only in a common ending.
 fn same_stem(a: &str, b: &str) -> bool {
     let common = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();

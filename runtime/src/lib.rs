@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer_kind;
+pub mod asked;
 pub mod beacons;
 pub mod cite;
 pub mod codec;
@@ -24,6 +25,7 @@ pub mod spill;
 pub mod surprise;
 pub mod tail;
 pub mod text;
+pub mod when;
 pub mod window;
 
 pub use {

@@ -10,4 +10,5 @@ mod input;
 mod output;
 mod stopping;
 mod store;
+mod when;
 mod world;

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Stream(StreamArgs),
     /// Ask the memory
     Ask(AskArgs),
-    /// Look into the memory, check it, rebuild its catalogue
+    /// Look into the memory, check it, forget, carry it elsewhere
     #[command(subcommand)]
     Memory(MemoryCommand),
     /// List, inspect and prepare models
@@ -158,6 +158,19 @@ pub(crate) struct AnswerArgs {
     pub(crate) seed: u64,
 }
 
+/// A time to look in.
+#[derive(Debug, Args)]
+pub(crate) struct TimeArgs {
+    /// Only lines from this time on: 2026-03-02, 2026-03-02T04:10 (with Z or +01:00 for another
+    /// zone), 04:10, yesterday, or 2h, 3d for so long ago. A line's time is the one that it
+    /// carries, else when it was read
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only lines before this time; a date alone means the end of that day
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
 /// `ask`.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
@@ -167,6 +180,8 @@ pub(crate) struct AskArgs {
     /// Search this source alone
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    #[command(flatten)]
+    pub(crate) time: TimeArgs,
     /// Exit with 1 when the memory does not hold an answer
     #[arg(long)]
     pub(crate) fail_if_absent: bool,
@@ -224,6 +239,33 @@ pub(crate) enum MemoryCommand {
     },
     /// Make the catalogue anew from the segments
     Rebuild,
+    /// Write sources to one file, to keep or to carry to another machine
+    Export(ExportArgs),
+    /// Take in a file that `export` wrote; all of it is checked first
+    Import {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Put before the name of every source, such as `laptop/`
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Make the files of the memory smaller without changing what is in it
+    Compact,
+}
+
+/// `memory export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The file to write; it must not exist
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// This source alone, all its versions; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Vec<String>,
+    /// Leave keys and values out: the file is small, and serves any model
+    #[arg(long)]
+    pub(crate) text_only: bool,
 }
 
 /// `memory forget`.

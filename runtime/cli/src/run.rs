@@ -112,7 +112,7 @@ fn usage(e: &clap::Error) -> Result<u8, Failure> {
 }
 
 /// Commands that a later version has.
-const LATER: [&str; 7] = ["chat", "serve", "mcp", "export", "import", "compact", "pull"];
+const LATER: [&str; 4] = ["chat", "serve", "mcp", "pull"];
 
 fn usage_failure(e: &clap::Error) -> Failure {
     let context = |kind| match e.get(kind) {

@@ -1,12 +1,14 @@
 //! Asking: `question -> probe -> recall -> place -> step -> sample -> answer`.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use lcedge_memory::{AddressQuery, BlockId, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, SourceId};
 
 use super::Session;
 use super::lines::runs;
 use super::recall::{Passages, choose, find};
+use super::tally::Counted;
 use crate::cite::{Citation, LineWeights, support};
 use crate::confidence::Signals;
 use crate::config::RecallMode;
@@ -30,6 +32,8 @@ pub struct Question {
     pub citations_max: usize,
     /// Only these sources; `None` for all.
     pub sources: Option<Vec<SourceId>>,
+    /// Only lines of this time, milliseconds since 1970 UTC; `None` for all.
+    pub time: Option<Range<i64>>,
     /// What is recalled, where it differs from the session's mode.
     pub recall: Option<RecallMode>,
     /// Recalls these blocks, as far as the plan has room, instead of those that are found
@@ -47,6 +51,7 @@ impl Question {
             sampling: Sampling::default(),
             citations_max: CITATIONS_DEFAULT,
             sources: None,
+            time: None,
             recall: None,
             blocks: None,
         }
@@ -71,6 +76,10 @@ pub struct Answer {
     pub signals: Signals,
     /// Passages, the best first.
     pub citations: Vec<Citation>,
+    /// The time that was looked in, where the question or its asker named one.
+    pub time: Option<Range<i64>>,
+    /// What was counted: the answer was not read by the model then.
+    pub counted: Option<Counted>,
     /// What was found.
     pub passages: Passages,
     /// What the question looked with, run over all passages.
@@ -164,7 +173,7 @@ impl Session {
     }
 
     /// Takes in what another process committed to a store that is only read.
-    fn look_again(&mut self) {
+    pub(super) fn look_again(&mut self) {
         let Some(reader) = self.reader.as_ref().filter(|_| self.read_only) else { return };
         if let Err(e) = reader.refresh() {
             self.warn(format!("what was stored last is not seen: {e}"));
@@ -328,8 +337,14 @@ impl Session {
         query: Option<&AddressQuery>,
     ) -> Result<Passages, AskError> {
         let Some(reader) = &self.reader else { return Ok(Passages::default()) };
-        let sources = question.sources.as_deref();
-        let mut found = find(reader, &self.config.fusion, query, &question.text, sources)?;
+        let filter = Filter {
+            sources: question.sources.as_deref(),
+            time_unix_ms: question.time.clone(),
+            reaching_in: true,
+            ..Filter::default()
+        };
+        let mut found = find(reader, &self.config.fusion, query, &question.text, &filter)?;
+        found.time.clone_from(&question.time);
         if let Some(blocks) = &question.blocks {
             for &id in blocks {
                 let tokens = reader.block(id).map_or(0, |i| usize::from(i.tokens));

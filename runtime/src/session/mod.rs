@@ -14,6 +14,7 @@ mod point;
 mod recall;
 mod restore;
 mod say;
+mod tally;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,12 +38,14 @@ use crate::spill::{Spill, SpillError};
 use crate::surprise::Lines;
 use crate::tail::Tail;
 use crate::text::Codec;
+use crate::when::LineTimes;
 use crate::window::{Wanted, Window};
 
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
 pub use point::Point;
 pub use recall::{Passages, RecallTimes};
+pub use tally::Counted;
 
 /// Said once when a disk budget is reached.
 const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up their keys and \
@@ -147,6 +150,8 @@ pub struct Session {
     waiting: VecDeque<Waiting>,
     tail: Tail,
     lines: Lines,
+    /// When the lines of the open source were written.
+    line_times: LineTimes,
     ledger: Ledger,
     /// The warning about what a disk budget gave up was given.
     told_given_up: bool,
@@ -240,6 +245,7 @@ impl Session {
             waiting: VecDeque::new(),
             tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS, row),
             lines: Lines::default(),
+            line_times: LineTimes::live(),
             ledger: Ledger::default(),
             told_given_up: false,
             told_sparing: false,

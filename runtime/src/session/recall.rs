@@ -1,11 +1,12 @@
 //! Finding blocks and laying them: by address, by text, fused, with the neighbours that complete
 //! their lines.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use heapless::Vec as Bounded;
 use lcedge_compress::quant;
-use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader};
 
 use lcedge_targets::SlotError;
 
@@ -71,6 +72,8 @@ pub struct Passages {
     pub blocks: Vec<BlockId>,
     /// Their tokens.
     pub tokens: usize,
+    /// Only lines of this time count, milliseconds since 1970 UTC.
+    pub time: Option<Range<i64>>,
 }
 
 /// A block's place in an order that has nothing to do with its content.
@@ -84,14 +87,13 @@ pub(super) fn find(
     fusion: &Fusion,
     query: Option<&AddressQuery>,
     text: &str,
-    sources: Option<&[SourceId]>,
+    filter: &Filter<'_>,
 ) -> Result<Passages, AbsorbError> {
     let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
-    let filter = Filter { sources, ..Filter::default() };
     let mut found = Passages::default();
     let (by_address, by_text) = match query {
-        Some(query) => reader.search_both(query, text, CANDIDATE_BLOCKS, &filter).map_err(read)?,
-        None => (Vec::new(), reader.search_text(text, CANDIDATE_BLOCKS, &filter).map_err(read)?),
+        Some(query) => reader.search_both(query, text, CANDIDATE_BLOCKS, filter).map_err(read)?,
+        None => (Vec::new(), reader.search_text(text, CANDIDATE_BLOCKS, filter).map_err(read)?),
     };
     found.by_address.extend(by_address.iter().map(|h| h.id));
     found.by_text.extend(by_text.iter().map(|h| h.id));

@@ -155,6 +155,8 @@ impl Session {
             confidence,
             signals,
             citations,
+            time: question.time.clone(),
+            counted: None,
             recalled_blocks: placed.passages.blocks.len(),
             recall: placed.recall,
             prefilled_tokens: asked.turn.ids.len() + placed.text_tokens,

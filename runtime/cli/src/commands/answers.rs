@@ -1,12 +1,15 @@
 //! Questions and answers, as JSON and for people.
 
+use std::ops::Range;
+
 use lcedge::cite::Citation;
 use lcedge::memory::SourceId;
 use lcedge::sample::Sampling;
-use lcedge::session::{Answer, Question, Session};
+use lcedge::session::{Answer, Counted, Question, Session};
+use lcedge::when::{self, Clock};
 use serde::Serialize;
 
-use crate::args::AnswerArgs;
+use crate::args::{AnswerArgs, TimeArgs};
 use crate::failure::Failure;
 use crate::output::Out;
 
@@ -24,7 +27,38 @@ struct AnswerEvent<'a> {
     prefilled_tokens: usize,
     restored_tokens: usize,
     answer_tokens: usize,
+    /// The time that was looked in, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    /// Lines were counted: the answer is exact and was not read by the model.
+    counted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_lines: Option<&'a Counted>,
     ms: u64,
+}
+
+/// The time between two flags, milliseconds since 1970 UTC.
+///
+/// # Errors
+/// [`Failure`] of kind `bad_argument` with flag and value.
+pub(crate) fn time(args: &TimeArgs) -> Result<Option<Range<i64>>, Failure> {
+    let clock = Clock::system();
+    let read = |flag: &str, text: &Option<String>, end| match text {
+        Some(text) => when::given(text, &clock, end)
+            .map(Some)
+            .map_err(|e| Failure::bad_argument(format!("{flag}: {e}"))),
+        None => Ok(None),
+    };
+    let (since, until) =
+        (read("--since", &args.since, false)?, read("--until", &args.until, true)?);
+    let range = since.unwrap_or(i64::MIN)..until.unwrap_or(i64::MAX);
+    if range.is_empty() {
+        let (a, b) = (clock.minute(range.start), clock.minute(range.end));
+        return Err(Failure::bad_argument(format!("--since {a} is not before --until {b}")));
+    }
+    Ok((since.is_some() || until.is_some()).then_some(range))
 }
 
 /// Checks the flags that make an answer.
@@ -59,6 +93,7 @@ pub(crate) struct Asker {
     citations: usize,
     sampling: Sampling,
     pub(crate) sources: Option<Vec<SourceId>>,
+    pub(crate) time: Option<Range<i64>>,
 }
 
 impl Asker {
@@ -67,7 +102,7 @@ impl Asker {
     pub(crate) fn new(args: &AnswerArgs) -> Result<Self, Failure> {
         let sampling = check(args)?;
         let (args_max_tokens, citations) = (args.max_tokens, args.citations);
-        Ok(Self { args_max_tokens, citations, sampling, sources: None })
+        Ok(Self { args_max_tokens, citations, sampling, sources: None, time: None })
     }
 
     /// Shows this many citations.
@@ -85,11 +120,12 @@ impl Asker {
         session: &mut Session,
         question: &str,
     ) -> Result<Answer, Failure> {
-        let answer = session.ask(&Question {
+        let answer = session.answer_question(&Question {
             answer_tokens_max: self.args_max_tokens,
             sampling: self.sampling,
             citations_max: self.citations,
             sources: self.sources.clone(),
+            time: self.time.clone(),
             ..Question::new(question)
         })?;
         print(out, &answer)?;
@@ -98,6 +134,8 @@ impl Asker {
 }
 
 fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let edge = |ms: i64| (ms > i64::MIN && ms < i64::MAX).then(|| clock.rfc3339(ms));
     out.event(&AnswerEvent {
         event: "answer",
         question: &a.question,
@@ -110,13 +148,21 @@ fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
         prefilled_tokens: a.prefilled_tokens,
         restored_tokens: a.restored_tokens,
         answer_tokens: a.answer_tokens,
+        since: a.time.as_ref().and_then(|t| edge(t.start)),
+        until: a.time.as_ref().and_then(|t| edge(t.end)),
+        counted: a.counted.is_some(),
+        counted_lines: a.counted.as_ref(),
         ms: a.ms,
     })?;
     let paint = out.paint;
     out.line("")?;
     out.line(paint.bold(&a.question))?;
     let sure = paint.dim(&format!("({:.0}% sure)", 100.0 * a.confidence));
-    if a.found {
+    if let Some(counted) = &a.counted {
+        let what = paint.dim(&format!("({})", counted_what(counted, a.time.as_ref(), &clock)));
+        let n = if a.found { paint.green(&a.text) } else { paint.yellow("none in memory") };
+        out.line(format!("  {n}  {what}"))?;
+    } else if a.found {
         out.line(format!("  {}  {sure}", paint.green(&a.text.replace('\n', "\n  "))))?;
     } else if a.citations.is_empty() {
         out.line(format!("  {}", paint.yellow("not in memory")))?;
@@ -127,10 +173,30 @@ fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
     for c in &a.citations {
         out.line(format!("  {} {}", paint.cyan(&place(c)), clip(&c.text, TEXT_CHARS_MAX)))?;
     }
-    if a.found && a.citations.is_empty() {
+    if a.found && a.counted.is_none() && a.citations.is_empty() {
         out.line(paint.dim("  (from what is in the window; nothing was recalled)"))?;
     }
     Ok(())
+}
+
+/// What was counted, for people.
+fn counted_what(counted: &Counted, time: Option<&Range<i64>>, clock: &Clock) -> String {
+    let quoted = counted.phrases.iter().map(|p| format!("\"{p}\""));
+    let all: Vec<String> = quoted.chain(counted.words.iter().cloned()).collect();
+    let mut what = if all.is_empty() {
+        "lines in all; the most surprising of them".to_owned()
+    } else {
+        format!("lines with {}", all.join(", "))
+    };
+    if let Some(t) = time {
+        if t.start > i64::MIN {
+            what.push_str(&format!(", from {}", clock.minute(t.start)));
+        }
+        if t.end < i64::MAX {
+            what.push_str(&format!(", until {}", clock.minute(t.end)));
+        }
+    }
+    what
 }
 
 /// Longest line of a source that people are shown, in characters.

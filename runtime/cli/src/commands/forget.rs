@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::size;
 
 /// The store as its writer; refused while another process writes.
-fn writer(context: &mut Context) -> Result<Store, Failure> {
+pub(super) fn writer(context: &mut Context) -> Result<Store, Failure> {
     let (dir, options) = context.setting_up(setup::store_for_reading)?;
     Ok(Store::open(&dir, &options).map_err(setup::SetupError::from)?)
 }

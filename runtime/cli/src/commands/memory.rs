@@ -25,10 +25,13 @@ pub(crate) fn run(context: &mut Context, command: &MemoryCommand) -> Result<u8, 
         MemoryCommand::Unpin { ids } => super::forget::pin(context, ids, false),
         MemoryCommand::Verify { deep } => verify(context, *deep),
         MemoryCommand::Rebuild => rebuild(context),
+        MemoryCommand::Export(args) => super::carry::export(context, args),
+        MemoryCommand::Import { file, prefix } => super::carry::import(context, file, prefix),
+        MemoryCommand::Compact => super::carry::compact(context),
     }
 }
 
-fn reader(context: &mut Context) -> Result<Reader, Failure> {
+pub(super) fn reader(context: &mut Context) -> Result<Reader, Failure> {
     context.setting_up(setup::open_reader)
 }
 
