@@ -61,6 +61,13 @@ pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 /// Slots of the tier of beacons.
 pub const BEACON_TOKENS_DEFAULT: usize = 128;
 
+/// The gist of a source is kept on disk once in so many folds, and whenever a source rests.
+pub const GIST_KEEP_FOLDS: u64 = 16;
+
+/// Most blocks whose stored beacons are folded anew when a source goes on: the newest that the
+/// kept gist does not hold.
+pub const GIST_CATCH_UP_BLOCKS: usize = 256;
+
 /// Slots of the condensed tier (surprisal-based selection).
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 

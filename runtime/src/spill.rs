@@ -4,8 +4,8 @@
 //! buffers of blocks go round: a free list hands them out, the writer gives them back. A full
 //! queue hands the block back, and the session then waits: nothing is dropped to go faster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -134,6 +134,21 @@ pub struct Spill {
     waited: Duration,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
+    gist: Arc<Mutex<KeptGist>>,
+}
+
+/// A gist on its way to the store; only the latest counts.
+#[derive(Debug, Default)]
+struct KeptGist {
+    /// Whose it is, until the writer has taken it.
+    source: Option<SourceId>,
+    bytes: Vec<u8>,
+}
+
+/// The name under which the gist of a source is kept beside its resume point.
+#[must_use]
+pub fn gist_name(source: &str) -> String {
+    format!("{source}\u{1f}gist")
 }
 
 impl Spill {
@@ -162,7 +177,9 @@ impl Spill {
         }
         let gave_up = Arc::new(AtomicBool::new(false));
         let sparing = Arc::new(AtomicBool::new(false));
+        let gist = Arc::new(Mutex::new(KeptGist::default()));
         let mut writer = Writer {
+            gist: Arc::clone(&gist),
             gave_up: Arc::clone(&gave_up),
             sparing: Arc::clone(&sparing),
             write_bytes_per_day,
@@ -187,7 +204,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -250,6 +267,15 @@ impl Spill {
     /// [`SpillError::Gone`] when the writer has ended.
     pub fn point(&mut self, source: SourceId, point: Point) -> Result<(), SpillError> {
         self.send(Job::Point { source, point })
+    }
+
+    /// Keeps what `write` appends to a buffer as the gist of a source: stored with the blocks
+    /// handed over before, at the latest with the next commit. The buffer is used again.
+    pub fn keep_gist(&mut self, source: SourceId, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes.clear();
+        write(&mut kept.bytes);
+        kept.source = Some(source);
     }
 
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
@@ -322,6 +348,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
     write_bytes_per_day: Option<u64>,
@@ -490,10 +517,26 @@ impl Writer {
                 .set_session(name, source, &point.to_bytes())
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
+        self.store_gist()?;
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
         self.note_given_up();
         self.uncommitted = 0;
         Ok(())
+    }
+
+    /// Stores the gist that was kept last. One that is larger than a point may be is left out, and
+    /// so is one that the day's budget has no room for: a later run folds stored beacons instead.
+    fn store_gist(&mut self) -> Result<(), SpillError> {
+        let may = self.left_today() > Some(0);
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(source) = kept.source.take() else { return Ok(()) };
+        let name = self.names.iter().find(|(id, _)| *id == source).map(|(_, name)| name);
+        let small = kept.bytes.len() <= Store::SESSION_BYTES_MAX;
+        let Some(name) = name.filter(|_| may && small && !self.hole.contains(&source)) else {
+            return Ok(());
+        };
+        let set = self.store.set_session(&gist_name(name), source, &kept.bytes);
+        set.map_err(|e| SpillError::Store(e.to_string()))
     }
 
     fn flush(&mut self, seal: bool) -> Result<(), SpillError> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lcedge_compress::{Condense, Condensed, Surprisal};
-use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
+use lcedge_memory::{BlockId, BlockState, Geometry, KvBuf, Reader, SourceId, Store};
 use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
 
@@ -199,6 +199,20 @@ struct Scratch {
     cuts: Vec<usize>,
 }
 
+impl Scratch {
+    fn new(geometry: Geometry, chunk_tokens: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(chunk_tokens),
+            rows: Vec::with_capacity(chunk_tokens),
+            targets: Vec::with_capacity(chunk_tokens),
+            payload: Vec::new(),
+            kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
+            nats: Vec::with_capacity(BLOCK_TOKENS),
+            cuts: Vec::with_capacity(chunk_tokens / BLOCK_TOKENS_MIN + 4),
+        }
+    }
+}
+
 impl Session {
     /// Opens a session: runs the sinks and starts the writer.
     ///
@@ -265,15 +279,7 @@ impl Session {
             warning: None,
             failed: None,
             out: StepOutput::default(),
-            scratch: Scratch {
-                ids: Vec::with_capacity(plan.chunk_tokens),
-                rows: Vec::with_capacity(plan.chunk_tokens),
-                targets: Vec::with_capacity(plan.chunk_tokens),
-                payload: Vec::new(),
-                kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
-                nats: Vec::with_capacity(BLOCK_TOKENS),
-                cuts: Vec::with_capacity(plan.chunk_tokens / BLOCK_TOKENS_MIN + 4),
-            },
+            scratch: Scratch::new(geometry, plan.chunk_tokens),
         };
         session.run_sinks()?;
         Ok(session)

@@ -28,9 +28,12 @@ impl Session {
         self.gist.iter_mut().for_each(Gist::forget_question);
         self.recalls_exactly = false;
         self.lay_memory(&[], 0)?;
+        self.resume_gist(&reader, source);
         let (ids, next) = self.newest_blocks(&reader, source, resume.as_ref());
         let tier = resume.as_ref().map_or(usize::MAX, |r| r.point.tier as usize);
-        self.restore_beacons(&reader, next, &ids, tier);
+        if let Some(last) = self.restore_beacons(&reader, next, &ids, tier) {
+            self.catch_up(&reader, last)?;
+        }
         self.fold_left()?;
         let s = &mut self.scratch;
         for &id in ids.iter().rev() {
@@ -98,24 +101,27 @@ impl Session {
     }
 
     /// Brings the beacons of the recent blocks `ids` (newest first) and of those before them
-    /// (`older` and its predecessors) back, where they are not there any more.
+    /// (`older` and its predecessors) back, where they are not there any more; gives then the
+    /// newest block that is in neither, if there is one.
     fn restore_beacons(
         &mut self,
         reader: &Reader,
         older: Option<BlockId>,
         ids: &[BlockId],
         blocks_max: usize,
-    ) {
-        let Some(beacons) = &mut self.beacons else { return };
+    ) -> Option<BlockId> {
+        let beacons = self.beacons.as_mut()?;
         while beacons.fresh_blocks() > ids.len() {
             beacons.leave();
         }
         if beacons.fresh_blocks() > 0 || beacons.held() > 0 || ids.is_empty() {
-            return;
+            return None;
         }
+        let folded = self.gist.as_ref().map_or(0, Gist::blocks);
         let (mut before, mut held, mut next) = (Vec::new(), 0, older);
         while let Some(id) = next.filter(|_| before.len() < blocks_max) {
-            let count = reader.block(id).ok().and_then(|b| b.beacons).map(|b| usize::from(b.count));
+            let info = reader.block(id).ok().filter(|b| b.ordinal >= folded);
+            let count = info.and_then(|b| b.beacons).map(|b| usize::from(b.count));
             let Some(count) = count.filter(|n| held + n <= beacons.capacity()) else { break };
             held += count;
             before.push(id);
@@ -134,6 +140,7 @@ impl Session {
                 Err(_) => {}
             }
         }
+        next
     }
 }
 
