@@ -84,6 +84,7 @@ impl Context {
             chunk: common.chunk,
             ram_bytes: common.ram,
             disk_bytes: common.disk,
+            sync: common.sync.policy(),
             write_bytes_per_day: match common.write_rate {
                 None => SetupOptions::default().write_bytes_per_day,
                 Some(WriteRate(rate)) => rate,

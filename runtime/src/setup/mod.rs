@@ -233,6 +233,7 @@ pub fn store_options(options: &SetupOptions, card: &Card) -> StoreOptions {
     let geometry = card.geometry(BLOCK_TOKENS);
     let mut store = StoreOptions::new(fingerprint, geometry, address_layout(card));
     store.disk_bytes_max = options.disk_bytes;
+    store.sync = options.sync;
     store
 }
 

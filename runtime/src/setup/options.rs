@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lcedge_memory::KvDtype;
+use lcedge_memory::{KvDtype, SyncPolicy};
 use lcedge_models::{Card, MemoryChoice, WeightKind};
 
 use crate::beacons::Ratio;
@@ -52,6 +52,8 @@ pub struct SetupOptions {
     pub ram_bytes: Option<u64>,
     /// Hard limit of the store, bytes.
     pub disk_bytes: Option<u64>,
+    /// What a commit waits for.
+    pub sync: SyncPolicy,
     /// Bytes that a day may write to the store ([`SessionConfig::write_bytes_per_day`]).
     ///
     /// [`SessionConfig::write_bytes_per_day`]: crate::SessionConfig::write_bytes_per_day
@@ -98,6 +100,7 @@ impl Default for SetupOptions {
             chunk: None,
             ram_bytes: None,
             disk_bytes: None,
+            sync: SyncPolicy::default(),
             write_bytes_per_day: Some(crate::limits::WRITE_BYTES_PER_DAY_DEFAULT),
             offline: false,
             memory: MemoryMode::Full,
