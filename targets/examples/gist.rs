@@ -9,7 +9,7 @@ use lcedge_models::{Prepared, default_cache_dir};
 use lcedge_targets::ort::{EngineOptions, OrtEngine, Runtime, Search};
 use lcedge_targets::{Engine, Fold, GistState};
 
-/// Folds of each size; the median is told.
+/// Folds of each size; the fastest and the median are told.
 const ROUNDS: usize = 41;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gist = prepared.card.memory.as_ref().and_then(|m| m.gist).ok_or("it has no gist")?;
     let mut engine = OrtEngine::load(&runtime, &prepared, &EngineOptions::new(64, 2))?;
     let geometry = engine.card().geometry(64);
-    println!("{} slots; median of {ROUNDS} folds, two threads", gist.slots);
+    println!("{} slots, two threads; fastest and median of {ROUNDS} folds", gist.slots);
     for beacons in [1, 8, 16, 32, 64, 128, 256, 512] {
         let mut kv = KvBuf::with_capacity(geometry, beacons);
         let (k, v) = kv.fill(beacons);
@@ -40,7 +40,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let bytes = state.to_bytes().len();
         println!(
-            "{beacons:4} beacons: {:7.2} ms; as {bytes} bytes {:.2} ms",
+            "{beacons:4} beacons: {:6.2} {:6.2} ms; as {bytes} bytes {:.2} ms",
+            times[0].as_secs_f64() * 1e3,
             times[ROUNDS / 2].as_secs_f64() * 1e3,
             start.elapsed().as_secs_f64() * 1e3
         );
