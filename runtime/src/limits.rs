@@ -61,7 +61,7 @@ pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 /// Slots of the tier of beacons.
 pub const BEACON_TOKENS_DEFAULT: usize = 128;
 
-/// Slots of the condensed tier (surprisal-based selection).
+/// Slots of the condensed tier of a model without beacons.
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 
 /// Most surprising lines kept while streaming.

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lcedge_compress::{Condense, Condensed, Surprisal};
+use lcedge_compress::{Condense, Condensed};
 use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
 use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
@@ -338,7 +338,8 @@ impl Session {
         self.drain_written();
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
-        let fates = self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64);
+        let condensed: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
+        let fates = self.ledger.fates(recalled as u64, condensed + beacons as u64);
         match self.spill.as_ref().is_some_and(Spill::gave_up) {
             true => fates.given_up(self.ledger.stored(), self.left()),
             false => fates,
@@ -435,7 +436,7 @@ impl Session {
     }
 }
 
-/// The condensed tier: beacons where the model has them, else surprisal-based selection, or none.
+/// The condensed tier: beacons where the model has them, else a condenser, or none.
 fn condensing(
     card: &Card,
     plan: &Plan,
@@ -450,7 +451,7 @@ fn condensing(
         let geometry = card.geometry(BLOCK_TOKENS);
         return (Some(Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens)), None);
     }
-    (None, Some(Box::new(Surprisal::new(0.98))))
+    (None, Some(config.condense.start()))
 }
 
 fn now_unix_ms() -> i64 {

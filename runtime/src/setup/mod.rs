@@ -323,6 +323,7 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
         memory: options.memory,
         recall: options.recall,
         surprise: options.surprise,
+        condense: options.condense,
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
         confidence_min: options.confidence_min.unwrap_or(threshold),

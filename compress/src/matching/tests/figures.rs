@@ -1,4 +1,5 @@
-//! What matching keeps of real heads, printed: `cargo test -p lcedge-compress figures -- --nocapture`.
+//! What matching keeps of real heads, printed:
+//! `cargo test -p lcedge-compress figures -- --nocapture`.
 
 use super::reference::{attention, mix};
 use super::{Choose, Fit, Part, matched};
