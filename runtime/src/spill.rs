@@ -190,6 +190,7 @@ impl Spill {
             payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
             uncommitted: 0,
             since: Instant::now(),
+            mid_chunk: false,
             held_progress: Vec::new(),
             held_points: Vec::new(),
             names: Vec::new(),
@@ -359,6 +360,9 @@ struct Writer {
     condensed: Vec<u8>,
     uncommitted: usize,
     since: Instant,
+    /// Blocks of a chunk came whose progress and point are still to come: a commit now would keep
+    /// blocks that a later run reads again.
+    mid_chunk: bool,
     held_progress: Vec<(SourceId, Progress)>,
     held_points: Vec<(SourceId, Point)>,
     /// Names of the sources begun.
@@ -395,15 +399,13 @@ impl Writer {
                 Ok(Job::Flush { seal, reply }) => {
                     let _ = reply.send(self.flush(seal));
                 }
-                Err(RecvTimeoutError::Timeout) => self.commit_and_note(),
+                Err(RecvTimeoutError::Timeout) => self.commit_between_chunks(true),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let _ = self.commit();
+                    self.commit_between_chunks(true);
                     break;
                 }
             }
-            if self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER {
-                self.commit_and_note();
-            }
+            self.commit_between_chunks(false);
         }
     }
 
@@ -415,9 +417,7 @@ impl Writer {
         }
         let _ = self.answer.send(Written { tokens, result });
         let _ = self.give.send(block);
-        if self.uncommitted >= COMMIT_BLOCKS_MAX {
-            self.commit_and_note();
-        }
+        self.mid_chunk = true;
     }
 
     fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
@@ -473,7 +473,7 @@ impl Writer {
     fn left_today(&self) -> Option<u64> {
         let Some(budget) = self.write_bytes_per_day else { return Some(u64::MAX) };
         let spent = self.store.written_today();
-        (spent <= budget + budget / 10).then(|| budget.saturating_sub(spent))
+        (spent <= budget.saturating_add(budget / 10)).then(|| budget.saturating_sub(spent))
     }
 
     /// Notes when a disk budget made the store give something up.
@@ -492,6 +492,7 @@ impl Writer {
     }
 
     fn point(&mut self, source: SourceId, point: Point) {
+        self.mid_chunk = false;
         if self.hole.contains(&source) {
             return;
         }
@@ -499,13 +500,23 @@ impl Writer {
         self.held_points.push((source, point));
     }
 
-    fn commit_and_note(&mut self) {
+    /// Commits between two chunks, when enough was written or long enough ago, or `now`.
+    fn commit_between_chunks(&mut self, now: bool) {
+        let due = self.uncommitted >= COMMIT_BLOCKS_MAX
+            || self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER;
+        if self.mid_chunk || !(now || due) {
+            return;
+        }
         // A failed commit is reported by the next flush, which tries again; blocks stay queued in
         // the store's own unsealed segment meanwhile.
         let _ = self.commit();
     }
 
     fn commit(&mut self) -> Result<(), SpillError> {
+        if std::mem::take(&mut self.mid_chunk) {
+            // The chunk never ended: its progress is known, its window is not.
+            self.held_points.clear();
+        }
         for (source, progress) in self.held_progress.drain(..) {
             self.store
                 .set_progress(source, progress)
