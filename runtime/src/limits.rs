@@ -68,7 +68,7 @@ pub const GIST_KEEP_FOLDS: u64 = 16;
 /// kept gist does not hold.
 pub const GIST_CATCH_UP_BLOCKS: usize = 256;
 
-/// Slots of the condensed tier (surprisal-based selection).
+/// Slots of the condensed tier of a model without beacons.
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 
 /// Most surprising lines kept while streaming.

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lcedge_compress::{Condense, Condensed, Surprisal};
+use lcedge_compress::{Condense, Condensed};
 use lcedge_memory::{BlockId, BlockState, Geometry, KvBuf, Reader, SourceId, Store};
 use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
@@ -365,8 +365,8 @@ impl Session {
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
         let folded = self.gist.as_ref().map_or(0, Gist::covers);
-        let condensed = (self.condensed.len() + beacons) as u64 + folded;
-        let fates = self.ledger.fates(recalled as u64, condensed);
+        let kept: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
+        let fates = self.ledger.fates(recalled as u64, kept + beacons as u64 + folded);
         match self.spill.as_ref().is_some_and(Spill::gave_up) {
             true => fates.given_up(self.ledger.stored(), self.left()),
             false => fates,
@@ -468,7 +468,7 @@ impl Session {
     }
 }
 
-/// The condensed tier: beacons where the model has them, else surprisal-based selection, or none.
+/// The condensed tier: beacons where the model has them, else a condenser, or none.
 fn condensing(
     card: &Card,
     plan: &Plan,
@@ -485,7 +485,7 @@ fn condensing(
         let beacons = Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens);
         return (Some(if folds { beacons.folding() } else { beacons }), None);
     }
-    (None, Some(Box::new(Surprisal::new(0.98))))
+    (None, Some(config.condense.start()))
 }
 
 fn now_unix_ms() -> i64 {
