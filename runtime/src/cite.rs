@@ -51,6 +51,8 @@ pub struct Citation {
     pub score: f32,
     /// Which ranking found it: `address`, `lexical`.
     pub found_by: Vec<&'static str>,
+    /// The blocks that hold part of it.
+    pub blocks: Vec<BlockId>,
     /// The passage.
     pub text: String,
 }
@@ -271,6 +273,7 @@ pub fn cite(lines: &[Line], supports: &[Support], max: usize) -> Vec<Citation> {
             byte_end: l.byte_end,
             score: s.score,
             found_by: l.found_by.names(),
+            blocks: l.blocks.clone(),
             text: l.text.clone(),
         });
         if all.len() == max {

@@ -8,6 +8,7 @@ pub mod cite;
 pub mod codec;
 pub mod confidence;
 pub mod config;
+pub mod conversation;
 pub mod error;
 pub mod fates;
 pub mod finder;

@@ -99,8 +99,8 @@ pub const FOCUS_LINES_DEFAULT: usize = 1;
 /// Most citations of an answer.
 pub const CITATIONS_MAX: usize = 16;
 
-/// What the name of a conversation's source begins with.
-pub const CHAT_PREFIX: &str = "chat/";
+/// Tokens of earlier exchanges that an ordinary reply is made behind.
+pub const CHAT_HISTORY_TOKENS: usize = 320;
 
 /// Citations of an answer when none is asked for.
 pub const CITATIONS_DEFAULT: usize = 8;

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Stream(StreamArgs),
     /// Ask the memory
     Ask(AskArgs),
+    /// Talk, and be remembered: across restarts, with everything in the memory at hand
+    Chat(ChatArgs),
     /// Look into the memory, check it, forget, carry it elsewhere
     #[command(subcommand)]
     Memory(MemoryCommand),
@@ -180,6 +182,9 @@ pub(crate) struct AskArgs {
     /// Search this source alone
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    /// Search this conversation of `chat` alone
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    pub(crate) session: Option<String>,
     #[command(flatten)]
     pub(crate) time: TimeArgs,
     /// Exit with 1 when the memory does not hold an answer
@@ -191,6 +196,41 @@ pub(crate) struct AskArgs {
     #[command(flatten)]
     pub(crate) answer: AnswerArgs,
 }
+
+/// `chat`.
+#[derive(Debug, Args)]
+#[command(after_help = CHAT_HELP)]
+pub(crate) struct ChatArgs {
+    /// The conversation to begin or to go on with
+    #[arg(long, value_name = "NAME", default_value = "main", env = "LCEDGE_SESSION")]
+    pub(crate) session: String,
+    /// The system message of every reply, instead of the model's own
+    #[arg(long, value_name = "TEXT", env = "LCEDGE_SYSTEM")]
+    pub(crate) system: Option<String>,
+    /// Longest reply, in tokens
+    #[arg(long, value_name = "N", default_value_t = 160, env = "LCEDGE_CHAT_MAX_TOKENS")]
+    pub(crate) max_tokens: usize,
+    /// Most citations of an answer from memory
+    #[arg(long, value_name = "N", default_value_t = 8, env = "LCEDGE_CITATIONS")]
+    pub(crate) citations: usize,
+    /// 0 always takes the most probable token; answers from memory always do
+    #[arg(long, value_name = "T", default_value_t = 0.2, env = "LCEDGE_CHAT_TEMPERATURE")]
+    pub(crate) temperature: f32,
+    /// Choose among the most probable tokens that together have probability P
+    #[arg(long, value_name = "P", default_value_t = 0.9, env = "LCEDGE_CHAT_TOP_P")]
+    pub(crate) top_p: f32,
+    /// Start of the random sequence
+    #[arg(long, value_name = "N", default_value_t = 0, env = "LCEDGE_SEED")]
+    pub(crate) seed: u64,
+}
+
+const CHAT_HELP: &str = "\
+A question is first asked of the memory: of this conversation, of others, and of all that was read. \
+When memory does not hold the answer, the model replies by itself. Every turn is kept, and the \
+newer of two statements counts.
+
+Lines that begin with / are commands: /help lists them. Ctrl-C stops a reply; a second one, /bye or \
+the end of the input ends the program. Input that is piped in is one turn a line.";
 
 /// `memory`.
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,8 @@ use super::tally::Counted;
 use crate::cite::{Citation, LineWeights, support};
 use crate::confidence::Signals;
 use crate::config::RecallMode;
-use crate::error::AskError;
+use crate::conversation::{self, newest_first};
+use crate::error::{AbsorbError, AskError};
 use crate::gist::Gist;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
 use crate::sample::Sampling;
@@ -205,20 +206,24 @@ impl Session {
     /// With a store, all recent tokens go (they are stored); without, as many stay as fit.
     fn make_room(&mut self, asked: &Asked<'_>) -> Result<(), AskError> {
         if self.reader.is_some() {
-            self.remember_window();
-            let recent = self.window.recent();
-            self.drop_oldest(recent, false)?;
-            self.recent_lost |= recent > 0;
-            self.coarse.clear();
-            self.gist.iter_mut().for_each(Gist::forget_question);
-            self.recalls_exactly = self.config.coarse_blocks == 0;
-            self.lay_memory(&[], 0)?;
-            return Ok(());
+            return Ok(self.give_up_recent()?);
         }
         let answer = asked.question.answer_tokens_max.clamp(1, self.plan.answer_tokens_max);
         let need = asked.turn.ids.len() + answer;
         let over = need.saturating_sub(self.window.room());
         Ok(self.drop_oldest(over.min(self.window.recent()), true)?)
+    }
+
+    /// Empties recent and memory region; the store restores them before more is absorbed.
+    pub(super) fn give_up_recent(&mut self) -> Result<(), AbsorbError> {
+        self.remember_window();
+        let recent = self.window.recent();
+        self.drop_oldest(recent, false)?;
+        self.recent_lost |= recent > 0;
+        self.coarse.clear();
+        self.gist.iter_mut().for_each(Gist::forget_question);
+        self.recalls_exactly = self.config.coarse_blocks == 0;
+        self.lay_memory(&[], 0)
     }
 
     fn place(&mut self, asked: &Asked<'_>, probed: Probed) -> Result<Placed, AskError> {
@@ -322,7 +327,8 @@ impl Session {
             return passages.blocks.clone();
         }
         let lines = self.passage_lines(passages, query);
-        let best = support(&lines, &question.text, "", &LineWeights::default());
+        let mut best = support(&lines, &question.text, "", &LineWeights::default());
+        newest_first(&lines, &mut best);
         let best = best.iter().take(self.config.focus_lines);
         let mut blocks: Vec<BlockId> =
             best.flat_map(|s| lines[s.line].blocks.iter().copied()).collect();
@@ -345,6 +351,7 @@ impl Session {
         };
         let mut found = find(reader, &self.config.fusion, query, &question.text, &filter)?;
         found.time.clone_from(&question.time);
+        found.replies = conversation::asks_for_replies(&question.text);
         if let Some(blocks) = &question.blocks {
             for &id in blocks {
                 let tokens = reader.block(id).map_or(0, |i| usize::from(i.tokens));

@@ -8,6 +8,7 @@ use lcedge_memory::{AddressQuery, BlockId, Reader, SourceId};
 use super::Session;
 use super::recall::Passages;
 use crate::cite::Line;
+use crate::conversation;
 use crate::rank::FoundBy;
 use crate::when::InTime;
 
@@ -28,11 +29,16 @@ impl Session {
                 if !times.holds(&run.text[part.start..part.end]) {
                     continue;
                 }
+                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
+                if conversation::is_one(&name)
+                    && !conversation::is_evidence(&text, passages.replies)
+                {
+                    continue;
+                }
                 let blocks: Vec<BlockId> =
                     run.overlapping(part.start, part.end).map(|i| run.blocks[i].0).collect();
                 let ranked = passages.ranked.iter().filter(|r| blocks.contains(&r.id));
                 let best = ranked.max_by(|a, b| a.score.total_cmp(&b.score));
-                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
                 lines.push(Line {
                     source: name.clone(),
                     number: part.number,

@@ -7,6 +7,7 @@
 
 mod absorb;
 mod ask;
+mod chat;
 mod gist;
 mod lines;
 mod pause;
@@ -43,6 +44,7 @@ use crate::window::{Wanted, Window};
 
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
+pub use chat::{Reply, Turn};
 pub use point::Point;
 pub use recall::{Passages, RecallTimes};
 pub use tally::Counted;

@@ -74,6 +74,8 @@ pub struct Passages {
     pub tokens: usize,
     /// Only lines of this time count, milliseconds since 1970 UTC.
     pub time: Option<Range<i64>>,
+    /// What was replied in a conversation counts as well as what the user said.
+    pub replies: bool,
 }
 
 /// A block's place in an order that has nothing to do with its content.

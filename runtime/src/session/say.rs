@@ -8,6 +8,7 @@ use crate::answer_kind::fits;
 use crate::cite::{Line, LineWeights, Support, cite, coverage, names, names_held, support};
 use crate::cite::{stands_in, weigh, words};
 use crate::confidence::{Signals, confidence, is_telling};
+use crate::conversation::newest_first;
 use crate::error::AskError;
 use crate::limits::{FIRST_TOKEN_MIN, FIRST_TOKEN_SURE, FIRST_TOKENS};
 use crate::sample::{Choice, Sampler, probability};
@@ -137,7 +138,9 @@ impl Session {
 
     pub(super) fn answer(&mut self, asked: Asked<'_>, said: Said) -> Result<Answer, AskError> {
         let question = asked.question;
-        let supports = support(&said.lines, &question.text, &said.text, &LineWeights::default());
+        let weights = LineWeights::default();
+        let mut supports = support(&said.lines, &question.text, &said.text, &weights);
+        newest_first(&said.lines, &mut supports);
         let signals = signals(&said, &supports, &question.text);
         let confidence =
             if said.text.is_empty() { 0.0 } else { confidence(&signals, &self.config.confidence) };

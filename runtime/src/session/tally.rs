@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use lcedge_memory::{BlockInfo, Reader, SourceInfo};
+use lcedge_memory::{BlockId, BlockInfo, Reader, SourceInfo};
 use serde::Serialize;
 
 use super::Session;
@@ -13,6 +13,7 @@ use super::recall::Passages;
 use crate::asked::{Understood, Wanted, meets, understand};
 use crate::cite::{Citation, holds_word, words};
 use crate::confidence::Signals;
+use crate::conversation;
 use crate::error::{AbsorbError, AskError};
 use crate::when::{Clock, InTime};
 
@@ -38,6 +39,8 @@ struct Found<'a> {
     number: u64,
     byte_start: u64,
     text: &'a [u8],
+    /// The block in which it begins.
+    block: BlockId,
     /// Mean surprise of its first block's tokens, nats.
     surprise: f32,
 }
@@ -184,10 +187,7 @@ fn holds(line: &str, wanted: &Wanted) -> bool {
 
 /// Whether a line says something: of a conversation, what the user said and did not ask.
 fn tells(source: &str, line: &str) -> bool {
-    !source.starts_with(crate::limits::CHAT_PREFIX) || {
-        let line = line.trim();
-        line.starts_with("User:") && !line.ends_with('?')
-    }
+    !conversation::is_one(source) || conversation::is_statement(line)
 }
 
 /// Gives every line of a source that lies in a time, whole, in order.
@@ -198,21 +198,22 @@ fn each_line(
     give: &mut dyn FnMut(Found<'_>),
 ) -> Result<(), AskError> {
     let mut text: Vec<u8> = Vec::new();
-    let (mut number, mut byte, mut surprise) = (1, 0, 0.0);
+    let (mut number, mut byte) = (1, 0);
+    let mut begun = (BlockId(0), 0.0);
     let mut in_time: Option<InTime<'_>> = None;
     for id in reader.blocks_of(source.id) {
         let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
         let info: BlockInfo = reader.block(id).map_err(read)?;
         let in_time = in_time.get_or_insert_with(|| InTime::new(time, info.time_unix_ms));
-        let mut send = |text: &[u8], number, byte_start, surprise| {
+        let mut send = |text: &[u8], number, byte_start, (block, surprise)| {
             if in_time.holds(text) {
-                give(Found { number, byte_start, text, surprise });
+                give(Found { number, byte_start, text, block, surprise });
             }
         };
         if byte + text.len() as u64 != info.span.byte_start {
             // Something between was forgotten.
             if !text.is_empty() {
-                send(&text, number, byte, surprise);
+                send(&text, number, byte, begun);
             }
             text.clear();
         }
@@ -220,15 +221,15 @@ fn each_line(
             (number, byte) = (info.span.line_start, info.span.byte_start);
         }
         let more = reader.text(id).map_err(read)?;
-        let own = info.surprise_nats / f32::from(info.tokens.max(1));
+        let own = (id, info.surprise_nats / f32::from(info.tokens.max(1)));
         for part in more.split_inclusive(|b| *b == b'\n') {
             if text.is_empty() {
-                surprise = own;
+                begun = own;
             }
             text.extend_from_slice(part);
             let whole = text.strip_suffix(b"\n");
             if whole.is_some() || text.len() >= LINE_BYTES_MAX {
-                send(whole.unwrap_or(&text), number, byte, surprise);
+                send(whole.unwrap_or(&text), number, byte, begun);
                 number += u64::from(whole.is_some());
                 byte += text.len() as u64;
                 text.clear();
@@ -238,7 +239,8 @@ fn each_line(
     if let Some(mut in_time) = in_time.filter(|_| !text.is_empty())
         && in_time.holds(&text)
     {
-        give(Found { number, byte_start: byte, text: &text, surprise });
+        let (block, surprise) = begun;
+        give(Found { number, byte_start: byte, text: &text, block, surprise });
     }
     Ok(())
 }
@@ -266,6 +268,7 @@ impl Evidence {
             byte_end: line.byte_start + line.text.len() as u64,
             score: 1.0,
             found_by: vec!["lexical"],
+            blocks: vec![line.block],
             text: text.trim_end_matches('\r').to_owned(),
         };
         self.lines.push((line.surprise, citation));
@@ -308,14 +311,19 @@ mod tests {
     fn the_first_and_the_last_are_shown() {
         let mut shown = Evidence::new(3, false);
         for n in 1..=9 {
-            let line = Found { number: n, byte_start: 0, text: b"x", surprise: 0.0 };
+            let line =
+                Found { number: n, byte_start: 0, text: b"x", block: BlockId(n), surprise: 0.0 };
             shown.add("a", &line, "x");
         }
         let numbers: Vec<u64> = shown.citations().iter().map(|c| c.line_start).collect();
         assert_eq!(numbers, [1, 2, 9]);
         let mut shown = Evidence::new(2, true);
         for (n, surprise) in [(1, 0.5), (2, 3.0), (3, 0.1), (4, 2.0)] {
-            shown.add("a", &Found { number: n, byte_start: 0, text: b"x", surprise }, "x");
+            shown.add(
+                "a",
+                &Found { number: n, byte_start: 0, text: b"x", block: BlockId(n), surprise },
+                "x",
+            );
         }
         let numbers: Vec<u64> = shown.citations().iter().map(|c| c.line_start).collect();
         assert_eq!(numbers, [2, 4]);

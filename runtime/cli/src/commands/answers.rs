@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use lcedge::RecallMode;
 use lcedge::cite::Citation;
 use lcedge::memory::SourceId;
 use lcedge::sample::Sampling;
-use lcedge::session::{Answer, Counted, Question, Session};
+use lcedge::session::{Answer, Counted, Question, Reply, Session};
 use lcedge::when::{self, Clock};
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::output::Out;
 
 /// The `answer` object of the contract.
 #[derive(Serialize)]
-struct AnswerEvent<'a> {
+pub(super) struct AnswerEvent<'a> {
     event: &'static str,
     question: &'a str,
     answer: &'a str,
@@ -37,6 +38,61 @@ struct AnswerEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     counted_lines: Option<&'a Counted>,
     ms: u64,
+}
+
+impl<'a> AnswerEvent<'a> {
+    pub(super) fn of(a: &'a Answer) -> Self {
+        let clock = Clock::system();
+        let edge = |ms: i64| (ms > i64::MIN && ms < i64::MAX).then(|| clock.rfc3339(ms));
+        Self {
+            event: "answer",
+            question: &a.question,
+            answer: &a.text,
+            found: a.found,
+            confidence: a.confidence,
+            citations: &a.citations,
+            recalled_blocks: a.recalled_blocks,
+            recall: a.recall.name(),
+            prefilled_tokens: a.prefilled_tokens,
+            restored_tokens: a.restored_tokens,
+            answer_tokens: a.answer_tokens,
+            since: a.time.as_ref().and_then(|t| edge(t.start)),
+            until: a.time.as_ref().and_then(|t| edge(t.end)),
+            counted: a.counted.is_some(),
+            counted_lines: a.counted.as_ref(),
+            ms: a.ms,
+        }
+    }
+
+    /// Of a turn that asked nothing of the memory.
+    pub(super) fn none(said: &'a str, recall: RecallMode) -> Self {
+        Self {
+            event: "answer",
+            question: said,
+            answer: "",
+            found: false,
+            confidence: 0.0,
+            citations: &[],
+            recalled_blocks: 0,
+            recall: recall.name(),
+            prefilled_tokens: 0,
+            restored_tokens: 0,
+            answer_tokens: 0,
+            since: None,
+            until: None,
+            counted: false,
+            counted_lines: None,
+            ms: 0,
+        }
+    }
+
+    /// Adds what an ordinary reply took.
+    pub(super) fn and(mut self, reply: &Reply) -> Self {
+        self.prefilled_tokens += reply.prefilled_tokens;
+        self.answer_tokens = reply.tokens;
+        self.ms += reply.ms;
+        self
+    }
 }
 
 /// The time between two flags, milliseconds since 1970 UTC.
@@ -134,26 +190,8 @@ impl Asker {
 }
 
 fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
+    out.event(&AnswerEvent::of(a))?;
     let clock = Clock::system();
-    let edge = |ms: i64| (ms > i64::MIN && ms < i64::MAX).then(|| clock.rfc3339(ms));
-    out.event(&AnswerEvent {
-        event: "answer",
-        question: &a.question,
-        answer: &a.text,
-        found: a.found,
-        confidence: a.confidence,
-        citations: &a.citations,
-        recalled_blocks: a.recalled_blocks,
-        recall: a.recall.name(),
-        prefilled_tokens: a.prefilled_tokens,
-        restored_tokens: a.restored_tokens,
-        answer_tokens: a.answer_tokens,
-        since: a.time.as_ref().and_then(|t| edge(t.start)),
-        until: a.time.as_ref().and_then(|t| edge(t.end)),
-        counted: a.counted.is_some(),
-        counted_lines: a.counted.as_ref(),
-        ms: a.ms,
-    })?;
     let paint = out.paint;
     out.line("")?;
     out.line(paint.bold(&a.question))?;
@@ -180,7 +218,7 @@ fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
 }
 
 /// What was counted, for people.
-fn counted_what(counted: &Counted, time: Option<&Range<i64>>, clock: &Clock) -> String {
+pub(super) fn counted_what(counted: &Counted, time: Option<&Range<i64>>, clock: &Clock) -> String {
     let quoted = counted.phrases.iter().map(|p| format!("\"{p}\""));
     let all: Vec<String> = quoted.chain(counted.words.iter().cloned()).collect();
     let mut what = if all.is_empty() {
@@ -203,7 +241,7 @@ fn counted_what(counted: &Counted, time: Option<&Range<i64>>, clock: &Clock) -> 
 pub(crate) const TEXT_CHARS_MAX: usize = 200;
 
 /// `log.txt:812:` or `log.txt:812-815:`.
-fn place(c: &Citation) -> String {
+pub(super) fn place(c: &Citation) -> String {
     if c.line_start == c.line_end {
         format!("{}:{}:", c.source, c.line_start)
     } else {

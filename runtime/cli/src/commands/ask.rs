@@ -32,7 +32,8 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
     // A writer may be at work on the memory meanwhile.
     context.options.read_only = true;
     let Ready { mut session, .. } = context.open()?;
-    if let Some(name) = &args.source {
+    let conversation = args.session.as_deref().map(conversation).transpose()?;
+    if let Some(name) = args.source.as_ref().or(conversation.as_ref()) {
         let Some(reader) = session.reader() else {
             return Err(Failure::bad_argument(
                 "--source needs a memory that recalls (--memory full)",
@@ -64,6 +65,19 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
         Some(code) if stopped => Ok(code),
         _ => Ok(if args.fail_if_absent && absent > 0 { NO } else { 0 }),
     }
+}
+
+/// The source of a conversation.
+///
+/// # Errors
+/// [`Failure`] of kind `bad_argument` for a name that none can have.
+pub(crate) fn conversation(name: &str) -> Result<String, Failure> {
+    lcedge::conversation::source(name).ok_or_else(|| {
+        Failure::bad_argument(format!(
+            "--session {name:?}: a name of 1 to {} bytes without control characters is taken",
+            lcedge::conversation::NAME_BYTES_MAX
+        ))
+    })
 }
 
 /// The newest version of the source of this name.

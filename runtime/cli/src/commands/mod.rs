@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod ask;
 pub(crate) mod bench;
 mod carry;
+pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 mod forget;
