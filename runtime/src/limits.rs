@@ -61,6 +61,9 @@ pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 /// Slots of the tier of beacons.
 pub const BEACON_TOKENS_DEFAULT: usize = 128;
 
+/// Most blocks whose beacons fold into a question's own gist: as many as it was trained with.
+pub const GIST_QUESTION_BLOCKS: usize = 8;
+
 /// The gist of a source is kept on disk once in so many folds, and whenever a source rests.
 pub const GIST_KEEP_FOLDS: u64 = 16;
 

@@ -8,7 +8,7 @@ use super::restore::read_beacons;
 use crate::config::{Control, SessionConfig};
 use crate::error::AbsorbError;
 use crate::gist::Gist;
-use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, GIST_CATCH_UP_BLOCKS, GIST_KEEP_FOLDS};
+use crate::limits::{BLOCK_TOKENS, GIST_CATCH_UP_BLOCKS, GIST_KEEP_FOLDS, GIST_QUESTION_BLOCKS};
 use crate::plan::Plan;
 use crate::spill::gist_name;
 
@@ -108,7 +108,10 @@ impl Session {
         let mut room = self.plan.fold_tokens;
         let mut found: Vec<(BlockId, KvBuf)> = Vec::new();
         let mut damaged = None;
-        for id in passages.ranked.iter().take(CANDIDATE_BLOCKS).map(|r| r.id) {
+        for id in passages.ranked.iter().map(|r| r.id) {
+            if found.len() == GIST_QUESTION_BLOCKS {
+                break;
+            }
             let count = reader.block(id).ok().and_then(|b| b.beacons).map(|b| usize::from(b.count));
             let Some(count) = count.filter(|&n| n <= room.min(BLOCK_TOKENS)) else { continue };
             let mut kv = KvBuf::with_capacity(self.scratch.kv.geometry(), count);
