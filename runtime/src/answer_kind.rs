@@ -9,6 +9,8 @@
 enum Asked {
     /// How many, how much, how old.
     Number,
+    /// How large, hot, fast and so on: a number, or words.
+    Measure,
     /// How long.
     Duration,
     /// When, at what time, on which date.
@@ -80,6 +82,8 @@ pub fn fits(question: &str, answer: &str) -> f32 {
     match (asked(question), given(answer)) {
         (A::Any, _) => 0.5,
         (A::Number, G::Number) | (A::Time, G::Time) | (A::Name, G::Words) => 1.0,
+        (A::Measure, G::Number) => 1.0,
+        (A::Measure, G::Words | G::Code) => 0.5,
         (A::Number, G::Words) => f32::from(number_word),
         (A::Duration, G::Number | G::Words | G::Code) => f32::from(is_duration(answer)),
         (A::Time, G::Words) => f32::from(has_word(answer, &TIMES)),
@@ -114,6 +118,11 @@ fn asked(question: &str) -> Asked {
     let word = |i: usize| words.get(skip + i).copied().unwrap_or_default();
     match (word(0), word(1)) {
         ("how", "many" | "much" | "old" | "often") => Asked::Number,
+        (
+            "how",
+            "large" | "big" | "fast" | "heavy" | "high" | "deep" | "wide" | "tall" | "far" | "loud"
+            | "hot" | "cold" | "warm" | "full",
+        ) => Asked::Measure,
         ("how", "long") => Asked::Duration,
         ("when", _) => Asked::Time,
         ("what" | "which", "time" | "date" | "day" | "hour" | "month") => Asked::Time,
@@ -230,6 +239,9 @@ mod tests {
             ("How many were there?", "seven", 1.0),
             ("How much was paid?", "9624.07 EUR", 1.0),
             ("How much was paid?", "/var/spool/x.db", 0.0),
+            ("How large is the backup?", "5:15 pm", 0.0),
+            ("How large is the backup?", "12 GB", 1.0),
+            ("How hot did it get?", "very hot", 0.5),
             ("How long did it take?", "2h 45m", 1.0),
             ("How long did it take?", "four minutes", 1.0),
             ("How long did it take?", "10.0.0.7", 0.0),

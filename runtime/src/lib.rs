@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod error;
 pub mod fates;
 pub mod finder;
+pub mod gist;
 pub mod input;
 pub mod limits;
 pub mod plan;

@@ -115,5 +115,9 @@ pub const FIRST_TOKEN_MIN: f32 = 0.03;
 /// without trying another.
 pub const FIRST_TOKEN_SURE: f32 = 0.8;
 
+/// Bytes that a day may write to the store: a 64 GB eMMC lasts three years when it stands 1,000
+/// writes of its whole size (a low figure for TLC flash, write amplification taken off).
+pub const WRITE_BYTES_PER_DAY_DEFAULT: u64 = 64_000_000_000 / 1095 * 1000;
+
 /// Most recalled blocks that a resume point names.
 pub const POINT_BLOCKS_MAX: usize = 16;

@@ -133,11 +133,13 @@ pub struct Spill {
     thread: Option<JoinHandle<()>>,
     waited: Duration,
     gave_up: Arc<AtomicBool>,
+    sparing: Arc<AtomicBool>,
 }
 
 impl Spill {
     /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
-    /// addresses. A block has at most `beacons_max` beacons.
+    /// addresses. A block has at most `beacons_max` beacons. Once `write_bytes_per_day` are used
+    /// up, blocks go without keys and values, and beyond a tenth more without beacons too.
     ///
     /// # Errors
     /// [`SpillError::Store`] when the system gives no thread.
@@ -147,6 +149,7 @@ impl Spill {
         dtype: KvDtype,
         finder: Option<Arc<Finder>>,
         beacons_max: usize,
+        write_bytes_per_day: Option<u64>,
     ) -> Result<Self, SpillError> {
         let memory_row = finder.as_ref().map_or(0, |f| f.memory_row());
         let extras = Extras { memory_row, beacons_max };
@@ -158,8 +161,11 @@ impl Spill {
             let _ = give.try_send(Box::new(Block::empty(geometry, extras)));
         }
         let gave_up = Arc::new(AtomicBool::new(false));
+        let sparing = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
             gave_up: Arc::clone(&gave_up),
+            sparing: Arc::clone(&sparing),
+            write_bytes_per_day,
             store,
             dtype,
             finder,
@@ -181,7 +187,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -277,6 +283,13 @@ impl Spill {
         self.gave_up.load(Ordering::Acquire)
     }
 
+    /// Whether blocks go without keys and values because a day's write budget is used up, or went
+    /// so since the start.
+    #[must_use]
+    pub fn sparing(&self) -> bool {
+        self.sparing.load(Ordering::Acquire)
+    }
+
     /// How long the session has waited for the writer.
     #[must_use]
     pub const fn waited(&self) -> Duration {
@@ -310,6 +323,8 @@ impl Drop for Spill {
 
 struct Writer {
     gave_up: Arc<AtomicBool>,
+    sparing: Arc<AtomicBool>,
+    write_bytes_per_day: Option<u64>,
     store: Store,
     dtype: KvDtype,
     finder: Option<Arc<Finder>>,
@@ -381,16 +396,24 @@ impl Writer {
     fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
         self.payload.clear();
         let kv = block.kv.view();
-        quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+        let left = self.left_today();
+        if left > Some(0) {
+            quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+        } else {
+            // The fates are counted anew from the store.
+            self.sparing.store(true, Ordering::Release);
+            self.gave_up.store(true, Ordering::Release);
+        }
         let finder = self.finder.as_ref();
         let address =
             finder.map_or_else(BlockAddress::default, |f| f.block(kv, &block.memory_rows));
         self.condensed.clear();
         let held = block.beacons.view();
-        if held.tokens() > 0 {
+        let holds = held.tokens() > 0 && left.is_some();
+        if holds {
             quant::encode(self.dtype, held, &mut self.condensed).map_err(|e| e.to_string())?;
         }
-        let beacons = (held.tokens() > 0).then(|| BeaconRecord {
+        let beacons = holds.then(|| BeaconRecord {
             ratio: block.beacon_ratio,
             count: u16::try_from(held.tokens()).unwrap_or(u16::MAX),
             dtype: self.dtype,
@@ -417,6 +440,13 @@ impl Writer {
         }
         self.uncommitted += 1;
         Ok(id)
+    }
+
+    /// Bytes that today may still write; `None` when a tenth more than that was written.
+    fn left_today(&self) -> Option<u64> {
+        let Some(budget) = self.write_bytes_per_day else { return Some(u64::MAX) };
+        let spent = self.store.written_today();
+        (spent <= budget + budget / 10).then(|| budget.saturating_sub(spent))
     }
 
     /// Notes when a disk budget made the store give something up.

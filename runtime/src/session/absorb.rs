@@ -447,7 +447,7 @@ impl Session {
         let foreign = tokens.min(self.foreign_recent);
         self.foreign_recent -= foreign;
         self.ledger.evict((tokens - foreign) as u64);
-        Ok(())
+        self.fold_left()
     }
 
     fn condense_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
@@ -485,6 +485,9 @@ impl Session {
         self.drop_oldest(recent, false)?;
         if let Some(beacons) = &mut self.beacons {
             beacons.clear();
+        }
+        if let Some(gist) = &mut self.gist {
+            gist.clear();
         }
         self.condensed.clear();
         self.coarse.clear();

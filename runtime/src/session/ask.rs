@@ -14,6 +14,7 @@ use crate::confidence::Signals;
 use crate::config::RecallMode;
 use crate::conversation::{self, newest_first};
 use crate::error::{AbsorbError, AskError};
+use crate::gist::Gist;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
 use crate::sample::Sampling;
 use crate::text::Turn;
@@ -67,7 +68,8 @@ pub struct Answer {
     pub text: String,
     /// What the model said, also when it was not believed.
     pub said: String,
-    /// Whether memory holds the answer.
+    /// Whether memory holds the answer: it is sure enough, has a form that the question can ask
+    /// for, and says more than the question.
     pub found: bool,
     /// How sure that is, 0 to 1.
     pub confidence: f32,
@@ -219,6 +221,7 @@ impl Session {
         self.drop_oldest(recent, false)?;
         self.recent_lost |= recent > 0;
         self.coarse.clear();
+        self.gist.iter_mut().for_each(Gist::forget_question);
         self.recalls_exactly = self.config.coarse_blocks == 0;
         self.lay_memory(&[], 0)
     }
@@ -246,6 +249,7 @@ impl Session {
         match recall {
             RecallMode::Kv => {
                 self.choose_coarse(&passages);
+                self.fold_for_question(&passages, placed.query.as_ref())?;
                 let start = Instant::now();
                 // A trained address chooses the line before anything is laid.
                 let chosen = match placed.query.as_ref().filter(|_| self.tail.row() > 0) {

@@ -153,7 +153,7 @@ fn with_neighbours(reader: &Reader, id: BlockId) -> Vec<(BlockId, usize)> {
 }
 
 impl Session {
-    /// Lays condensed states and `blocks` (of `tokens` tokens together) into the memory region, in
+    /// Lays the gist, condensed states and `blocks` (of `tokens` tokens together) into the memory region, in
     /// this order; a block that cannot be read is left out and counted.
     pub(super) fn lay_memory(
         &mut self,
@@ -170,8 +170,13 @@ impl Session {
         let lost = self.recent_lost;
         // A question that exact passages are recalled for sees no beacons beside them.
         let taken = if self.recalls_exactly { usize::MAX } else { coarse };
-        let slots: usize = shown(&self.beacons, lost, taken).map(|b| b.kv.tokens()).sum();
-        let mut laying = self.window.lay(self.condensed.len() + coarse + slots + tokens)?;
+        let beacons: usize = shown(&self.beacons, lost, taken).map(|b| b.kv.tokens()).sum();
+        let gist = self.gist.as_ref().and_then(|g| g.shown(self.recalls_exactly));
+        let slots = gist.map_or(0, |g| g.tokens()) + self.condensed.len() + coarse + beacons;
+        let mut laying = self.window.lay(slots + tokens)?;
+        if let Some(gist) = gist {
+            laying.piece(gist)?;
+        }
         if !self.condensed.is_empty() {
             laying.piece(self.condensed.kv.view())?;
         }

@@ -7,6 +7,7 @@ use super::Session;
 use super::point::Resume;
 use super::recall::read_block;
 use crate::error::AbsorbError;
+use crate::gist::Gist;
 
 impl Session {
     /// Places the newest stored blocks of the current source as the recent region, exact to the
@@ -24,11 +25,13 @@ impl Session {
         let resume = self.resume.take();
         // Blocks that a question recalled make room for the recent region.
         self.coarse.clear();
+        self.gist.iter_mut().for_each(Gist::forget_question);
         self.recalls_exactly = false;
         self.lay_memory(&[], 0)?;
         let (ids, next) = self.newest_blocks(&reader, source, resume.as_ref());
         let tier = resume.as_ref().map_or(usize::MAX, |r| r.point.tier as usize);
         self.restore_beacons(&reader, next, &ids, tier);
+        self.fold_left()?;
         let s = &mut self.scratch;
         for &id in ids.iter().rev() {
             let end = reader.block(id).map_or(0, |b| b.span.byte_end);

@@ -145,6 +145,7 @@ impl Session {
         let confidence =
             if said.text.is_empty() { 0.0 } else { confidence(&signals, &self.config.confidence) };
         let found = confidence >= self.config.confidence_min
+            && signals.kind_fits > 0.0
             && !is_refusal(&said.text)
             && !only_repeats(&said.text, &question.text);
         let citations = cite(&said.lines, &supports, question.citations_max);
