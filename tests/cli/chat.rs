@@ -87,9 +87,9 @@ fn commands_do_what_they_say() {
     let world = World::new();
     let ran = talk(
         &world,
-        "The zebra is here.\nThe secret is zanzibar.\n/pin last\n/sources\n/memory\n/stats\n/why\n\
-         /help\n/nothing\n/etc/hosts is a folder\n/forget last\n/forget zanzibar\n/forget\n/pin 99999\n\
-         /pin x\n/forget giraffe\nAnd on it goes.\n/bye\nnever read\n",
+        "The zebra is here.\nThe secret is zanzibar.\n/pin last\n/sources\n/memory\n/stats\n\
+         /why\n/help\n/nothing\n/etc/hosts is a folder\n/forget last\n/forget zanzibar\n/forget\n\
+         /pin 99999\n/pin x\n/forget giraffe\nAnd on it goes.\n/bye\nnever read\n",
     )
     .ok();
     assert_eq!(ran.all("answer").len(), 4);
@@ -159,39 +159,38 @@ fn what_is_asked_for_wrongly_is_said() {
 #[test]
 fn ctrl_c_stops_a_reply_and_twice_the_program() {
     let world = World::new();
-    let words = "chat --store memory --max-tokens 200 --temperature 1.5 --top-p 1";
+    let words = "chat --store memory --max-tokens 250 --temperature 1.5 --top-p 1 --json";
     let mut command = world.command(words.split(' '));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let id = child.id().to_string();
-    let signal = || {
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    };
+    let signal = || assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let mut stdin = child.stdin.take().unwrap();
-    let mut err = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("/help") {
-        line.clear();
-        assert!(err.read_line(&mut line).unwrap() > 0);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut event = || {
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it goes on");
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    assert_eq!(event()["event"], "session");
+    // Some of these come while a reply is made, the others while nothing is to be stopped.
+    let mut stopped = false;
+    for n in 0..20 {
+        writeln!(stdin, "What would the zebra number {n} say?").unwrap();
+        std::thread::sleep(Duration::from_millis(10 * n));
+        signal();
+        stopped |= event()["stopped"] == true;
     }
-    writeln!(stdin, "Once upon a time there was a zebra.").unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
-    // With nothing to stop, the first one only says how to end.
+    assert!(stopped);
+    writeln!(stdin, "The giraffe comes last.").unwrap();
+    assert_eq!(event()["turn"], 21);
     signal();
-    line.clear();
-    while !line.contains("Ctrl-C again") {
-        line.clear();
-        assert!(err.read_line(&mut line).unwrap() > 0, "it goes on");
-    }
-    writeln!(stdin, "And a giraffe.").unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(200));
     signal();
-    std::thread::sleep(Duration::from_millis(300));
-    signal();
+    assert_eq!(event()["event"], "bye");
     let ran = Ran::of(child);
     assert_eq!(ran.code, Some(130), "{ran:?}");
     // Everything that was said is there.
-    assert_eq!(search(&world, "zebra").len(), 1);
     assert_eq!(search(&world, "giraffe").len(), 1);
     world.json("memory verify --store memory").ok();
 }

@@ -175,7 +175,28 @@ fn what_is_forgotten_is_in_no_file_any_more() {
     assert_eq!(world.json("memory list --store memory").ok().all("source").len(), 1);
     world.json("memory forget --source b.log --store memory").code(2).error("source_unknown");
     world.json("memory forget 99999 --store memory").code(2).error("block_unknown");
-    world.json("memory forget --store memory").code(2);
+    world.json("memory forget --store memory").code(2).error("bad_argument");
+    world.json("memory forget 1 --source a.log --store memory").code(2).error("bad_argument");
+    world.json("memory forget --matching  --store memory").code(2);
+}
+
+#[test]
+fn a_time_is_forgotten() {
+    let world = World::new();
+    let line = |n: usize| {
+        format!("2026-03-{n:02}T10:00:00Z the zebra number{n} came to the garden of the zoo\n")
+    };
+    world.write("a.log", (1..=28).map(line).collect::<String>());
+    world.json("stream --input a.log --store memory").ok();
+    let words = "memory forget --since 2026-03-10 --until 2026-03-19 --store memory";
+    let forgot = world.json(words).ok().one("forget");
+    assert!(forgot["blocks"].as_u64() > Some(3), "{forgot}");
+    let left = |n: usize| {
+        world.json(&format!("memory search number{n} --store memory")).ok().out.contains("hit")
+    };
+    assert!(left(1) && left(28) && !left(13) && !left(16), "{forgot}");
+    world.json("memory forget --until yesterweek --store memory").code(2).error("bad_argument");
+    world.json("memory verify --deep --store memory").ok();
 }
 
 #[test]

@@ -10,9 +10,8 @@ fn world() -> World {
     let line = |n: usize| {
         let who = ["oleg", "ines", "greta"][n % 3];
         let (hour, minute) = (n / 2, 30 * (n % 2));
-        format!(
-            "2026-03-02T{hour:02}:{minute:02}:00Z sshd[{n}]: Failed password for {who} from 10.0.0.{n}\n"
-        )
+        let what = format!("Failed password for {who} from 10.0.0.{n}");
+        format!("2026-03-02T{hour:02}:{minute:02}:00Z sshd[{n}]: {what}\n")
     };
     world.write("day.log", (0..48).map(line).collect::<String>());
     world.write("notes.txt", "The password of the cellar was changed by ines.\nIt rained.\n");

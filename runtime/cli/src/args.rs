@@ -225,12 +225,12 @@ pub(crate) struct ChatArgs {
 }
 
 const CHAT_HELP: &str = "\
-A question is first asked of the memory: of this conversation, of others, and of all that was read. \
-When memory does not hold the answer, the model replies by itself. Every turn is kept, and the \
-newer of two statements counts.
+A question is first asked of the memory: of this conversation, of others, and of all that was \
+read. When memory does not hold the answer, the model replies by itself. Every turn is kept, and \
+the newer of two statements counts.
 
-Lines that begin with / are commands: /help lists them. Ctrl-C stops a reply; a second one, /bye or \
-the end of the input ends the program. Input that is piped in is one turn a line.";
+Lines that begin with / are commands: /help lists them. Ctrl-C stops a reply; a second one, /bye \
+or the end of the input ends the program. Input that is piped in is one turn a line.";
 
 /// `memory`.
 #[derive(Debug, Subcommand)]
@@ -310,17 +310,26 @@ pub(crate) struct ExportArgs {
 
 /// `memory forget`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "what")]
+#[command(after_help = "Exactly one of: IDs, --source, --session, --matching, or a time.")]
 pub(crate) struct ForgetArgs {
     /// Blocks by number, as `search` shows them
-    #[arg(value_name = "ID", group = "what")]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<u64>,
     /// Everything of this source, all its versions
-    #[arg(long, value_name = "NAME", group = "what")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    /// Everything of this conversation of `chat`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
     /// Every block that holds this text, upper and lower case alike
-    #[arg(long, value_name = "TEXT", group = "what")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) matching: Option<String>,
+    /// Every block whose first line was written (else read) at this time or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Every block whose first line was written (else read) before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// Also leave what was read after it as text only: its keys and values were computed in the
     /// presence of what is forgotten
     #[arg(long)]

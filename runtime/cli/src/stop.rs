@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second ends at once. In a conversation one Ctrl-C
-//! more comes first, which stops the answer alone.
+//! Ctrl-C and SIGTERM: the first asks to stop, the second ends at once. In a conversation one
+//! Ctrl-C more comes first, which stops the answer alone.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};

@@ -10,7 +10,7 @@ use lcedge::session::{Answer, Counted, Question, Reply, Session};
 use lcedge::when::{self, Clock};
 use serde::Serialize;
 
-use crate::args::{AnswerArgs, TimeArgs};
+use crate::args::AnswerArgs;
 use crate::failure::Failure;
 use crate::output::Out;
 
@@ -99,16 +99,18 @@ impl<'a> AnswerEvent<'a> {
 ///
 /// # Errors
 /// [`Failure`] of kind `bad_argument` with flag and value.
-pub(crate) fn time(args: &TimeArgs) -> Result<Option<Range<i64>>, Failure> {
+pub(crate) fn time(
+    since: Option<&str>,
+    until: Option<&str>,
+) -> Result<Option<Range<i64>>, Failure> {
     let clock = Clock::system();
-    let read = |flag: &str, text: &Option<String>, end| match text {
+    let read = |flag: &str, text: Option<&str>, end| match text {
         Some(text) => when::given(text, &clock, end)
             .map(Some)
             .map_err(|e| Failure::bad_argument(format!("{flag}: {e}"))),
         None => Ok(None),
     };
-    let (since, until) =
-        (read("--since", &args.since, false)?, read("--until", &args.until, true)?);
+    let (since, until) = (read("--since", since, false)?, read("--until", until, true)?);
     let range = since.unwrap_or(i64::MIN)..until.unwrap_or(i64::MAX);
     if range.is_empty() {
         let (a, b) = (clock.minute(range.start), clock.minute(range.end));

@@ -16,7 +16,7 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
     if let Some(n) = args.top {
         asker.citations(n);
     }
-    asker.time = super::answers::time(&args.time)?;
+    asker.time = super::answers::time(args.time.since.as_deref(), args.time.until.as_deref())?;
     if args.questions.iter().any(|q| q.trim().is_empty()) {
         return Err(Failure::bad_argument("the question is empty"));
     }

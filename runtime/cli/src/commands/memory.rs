@@ -1,5 +1,6 @@
 //! `memory`: what is remembered, without running a model.
 
+use lcedge::conversation::is_one as is_conversation;
 use lcedge::memory::{self, BlockId, BlockInfo, Filter, Reader, SourceId};
 use lcedge::setup;
 use serde_json::{Value, json};
@@ -53,7 +54,8 @@ fn list(context: &mut Context) -> Result<u8, Failure> {
             if s.version > 1 { format!(", version {}", s.version) } else { String::new() };
         let state = match (s.superseded, p.complete) {
             (true, _) => ", replaced by a newer version",
-            (false, false) => ", not read to its end",
+            (false, false) if !is_conversation(&s.name) => ", not read to its end",
+            (false, false) => "",
             (false, true) => "",
         };
         out.line(format!(

@@ -1,4 +1,4 @@
-//! Lines that are typed or piped in, read on a thread of their own so that Ctrl-C is seen meanwhile.
+//! Lines that are typed or piped in, read on a thread of their own: Ctrl-C is seen meanwhile.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
