@@ -85,6 +85,23 @@ pub(crate) struct Batch<'a> {
     pub(crate) pages_gone: &'a [u32],
     /// The id of the next block.
     pub(crate) next_id: Option<u64>,
+    /// What was written on a day.
+    pub(crate) wear: Option<Wear>,
+}
+
+/// Bytes written on a day, for a budget that spares the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wear {
+    /// Days since 1970 UTC.
+    pub(crate) day: i64,
+    pub(crate) bytes: u64,
+}
+
+impl Wear {
+    /// What was written on `day`.
+    pub(crate) const fn on(self, day: i64) -> u64 {
+        if self.day == day { self.bytes } else { 0 }
+    }
 }
 
 /// The rows at one moment.
@@ -101,6 +118,11 @@ impl View<'_> {
             next_id: rows::next_id(&self.0)?,
             revision: rows::revision(&self.0)?,
         })
+    }
+
+    /// What was written on the latest day.
+    pub(crate) fn wear(&self) -> Result<Wear, CatalogueError> {
+        rows::wear(&self.0)
     }
 
     /// Blocks with ids in a range, ends included, by id.
@@ -351,6 +373,9 @@ fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueE
     }
     if let Some(next_id) = batch.next_id {
         rows::put_next_id(tx, next_id)?;
+    }
+    if let Some(wear) = batch.wear {
+        rows::put_wear(tx, wear)?;
     }
     Ok(())
 }

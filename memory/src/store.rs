@@ -24,8 +24,8 @@ use self::{
 use crate::{
     AppendError, BeaconInfo, BlockId, BlockInfo, BlockRecord, OpenError, Progress, Reader,
     RewriteError, SessionPoint, SourceError, SourceId, SourceState, StoreOptions,
-    catalogue::{Catalogue, NewBlock, SessionRow, SourceRow},
-    clock::now_ms,
+    catalogue::{Catalogue, NewBlock, SessionRow, SourceRow, Wear},
+    clock::{now_ms, today},
     format::{
         record::{HEADER, encode_block, record_bytes},
         segment::NAME_BYTES_MAX,
@@ -99,6 +99,8 @@ struct Bytes {
     pending: u64,
     /// Written to segments and pages of the index since opening.
     written: u64,
+    /// The same on the latest day, earlier writers included.
+    wear: Wear,
 }
 
 struct LockGuardBox(#[expect(dead_code, reason = "held, not used")] LockGuard);
@@ -146,6 +148,13 @@ impl Store {
     #[must_use]
     pub const fn written_bytes(&self) -> u64 {
         self.bytes.written
+    }
+
+    /// Bytes written to segments and pages of the index today (UTC), by earlier writers too.
+    /// Stored with each commit; a rebuilt catalogue begins at 0.
+    #[must_use]
+    pub fn written_today(&self) -> u64 {
+        self.bytes.wear.on(today())
     }
 
     /// Bytes that the store takes on disk now, as the budget counts them.
@@ -521,6 +530,8 @@ impl Store {
     fn count(&mut self, bytes: u64) {
         self.bytes.files += bytes;
         self.bytes.written += bytes;
+        let day = today();
+        self.bytes.wear = Wear { day, bytes: self.bytes.wear.on(day) + bytes };
     }
 
     /// Opens or creates the segment that blocks of a source go to.

@@ -43,6 +43,15 @@ pub struct TrainedAddress {
     pub segment_tokens: usize,
 }
 
+/// Shape of a trained gist: a state of fixed size that older beacons fold into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GistShape {
+    /// Keys and values of each layer: slots of the window.
+    pub slots: usize,
+    /// Width in which slots look for beacons.
+    pub width: usize,
+}
+
 /// A trained memory that is woven into the decoder (`models/forge` makes them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedMemory {
@@ -58,6 +67,9 @@ pub struct TrainedMemory {
     pub address: Option<TrainedAddress>,
     /// Ratios of the beacons, ascending; empty without beacons.
     pub beacons: Vec<u16>,
+    /// The gist, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gist: Option<GistShape>,
 }
 
 /// What is known of a prepared model. Stored as `card.json` beside the graph.

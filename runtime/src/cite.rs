@@ -51,6 +51,8 @@ pub struct Citation {
     pub score: f32,
     /// Which ranking found it: `address`, `lexical`.
     pub found_by: Vec<&'static str>,
+    /// The blocks that hold part of it.
+    pub blocks: Vec<BlockId>,
     /// The passage.
     pub text: String,
 }
@@ -117,8 +119,11 @@ pub fn names(text: &str) -> Vec<&str> {
     let marks = |c: char| !c.is_alphanumeric();
     let all = text.split_whitespace().enumerate().map(|(i, w)| (i, w.trim_matches(marks)));
     let own = |w: &str| w.strip_suffix("'s").map_or(w.len(), str::len);
+    let rest = |w: &'_ str| w.char_indices().nth(1).map_or(w.len(), |(at, _)| at);
     all.map(|(i, w)| (i, &w[..own(w)]))
-        .filter(|(i, w)| w.len() > 1 && word(if *i == 0 { &w[1..] } else { w }) || is_number(w))
+        .filter(|(i, w)| {
+            w.len() > 1 && word(if *i == 0 { &w[rest(w)..] } else { w }) || is_number(w)
+        })
         .map(|(_, w)| w)
         .collect()
 }
@@ -172,6 +177,12 @@ pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
         }
     };
     wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
+}
+
+/// Whether a word is among others, or one of the same stem.
+#[must_use]
+pub fn holds_word(held: &[String], word: &str) -> bool {
+    held.iter().any(|h| h == word || same_stem(h, word))
 }
 
 /// Whether two words differ only in a common ending.
@@ -265,6 +276,7 @@ pub fn cite(lines: &[Line], supports: &[Support], max: usize) -> Vec<Citation> {
             byte_end: l.byte_end,
             score: s.score,
             found_by: l.found_by.names(),
+            blocks: l.blocks.clone(),
             text: l.text.clone(),
         });
         if all.len() == max {
@@ -305,6 +317,9 @@ mod tests {
         let asked = names("When was INC-76663 of Juniper 16 seen on 10.0.0.7 by curlew-4's owner?");
         assert_eq!(asked, ["INC-76663", "Juniper", "16", "10.0.0.7", "curlew-4"]);
         assert_eq!(names("Which address did root log in from?"), [""; 0]);
+        assert_eq!(names("Über wen sprach Anna?"), ["Anna"]);
+        assert_eq!(names("Когда?"), [""; 0]);
+        assert_eq!(names("É?"), [""; 0]);
         assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
         assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
         assert_eq!(names_held(&[], "anything"), 1.0);

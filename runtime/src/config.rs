@@ -17,7 +17,8 @@ pub enum MemoryMode {
     Full,
     /// The window alone: what leaves it is dropped, and counted.
     Window,
-    /// The recurrent state (needs a trained memory).
+    /// The recurrent state alone (needs a trained memory with a gist): beacons fold into it as
+    /// soon as their block leaves the recent region.
     Gist,
     /// Condensed states alone.
     Condensed,
@@ -36,6 +37,12 @@ impl MemoryMode {
     #[must_use]
     pub const fn condenses(self, trained: bool) -> bool {
         matches!(self, Self::Condensed) || (trained && matches!(self, Self::Full))
+    }
+
+    /// Whether condensed states that leave attention fold into a gist, where the model has one.
+    #[must_use]
+    pub const fn folds(self, trained: bool) -> bool {
+        trained && matches!(self, Self::Full | Self::Gist)
     }
 
     /// As `--memory` takes it.
@@ -160,6 +167,8 @@ pub enum Control {
     ShuffledBeacons,
     /// Random blocks are recalled.
     RandomRecall,
+    /// The gist in attention is all zeros.
+    ZeroGist,
 }
 
 /// What a session does beside its sizes.
@@ -178,6 +187,10 @@ pub struct SessionConfig {
     pub focus_lines: usize,
     /// Blocks that a question sees as beacons, behind those that it sees exactly.
     pub coarse_blocks: usize,
+    /// Whether a question gets a gist of its own, folded with the question from the beacons of the
+    /// blocks that it found. Off unless asked for: beside exact passages, condensed states were
+    /// seen to make answers worse.
+    pub question_gist: bool,
     /// What condenses where the model has no beacons.
     pub condense: Condenser,
     /// How finely beacons condense.
@@ -185,6 +198,9 @@ pub struct SessionConfig {
     /// Breaks a tier on purpose, to show that it does something.
     #[doc(hidden)]
     pub control: Control,
+    /// Bytes that a day may write to the store; beyond them blocks are stored without keys and
+    /// values. `None` for no limit.
+    pub write_bytes_per_day: Option<u64>,
     /// What the confidence is computed with.
     pub confidence: crate::confidence::Weights,
     /// An answer below this confidence is "not found".
@@ -200,9 +216,11 @@ impl Default for SessionConfig {
             fusion: Fusion::default(),
             focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
             coarse_blocks: crate::limits::COARSE_BLOCKS_DEFAULT,
+            question_gist: false,
             condense: Condenser::default(),
             ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
             control: Control::None,
+            write_bytes_per_day: None,
             confidence: crate::confidence::STOCK,
             confidence_min: crate::confidence::THRESHOLD,
         }

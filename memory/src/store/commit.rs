@@ -45,6 +45,7 @@ impl Store {
             quarantined: &bad,
             sessions: &self.sessions,
             next_id: Some(self.next_id),
+            wear: Some(self.bytes.wear),
             ..Batch::default()
         };
         let any = !(rows.is_empty()

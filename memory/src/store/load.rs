@@ -110,6 +110,7 @@ pub(crate) fn open_locked(
         bytes: Bytes {
             files: files_bytes(&*storage)?,
             catalogue: catalogue.bytes(),
+            wear: catalogue.view(|view| view.wear()).map_err(failed)?,
             ..Bytes::default()
         },
         catalogue,

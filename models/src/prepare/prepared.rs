@@ -180,6 +180,10 @@ pub(super) fn write(dir: &Path, card: &Card, text: &Text, built: &Built) -> io::
     if let Some(template) = &text.template {
         files.insert(TEMPLATE_FILE.to_owned(), template.len() as u64);
     }
+    for path in &built.recurrent {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(name, path.metadata()?.len());
+    }
     write_new(&dir.join(MANIFEST_FILE), &serde_json::to_vec_pretty(&Manifest { files })?)
 }
 

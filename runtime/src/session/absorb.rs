@@ -8,6 +8,7 @@ use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
 use crate::tail::{Cut, TailToken, block_tokens};
+use crate::when::{Clock, LineTimes};
 use crate::window::Wanted;
 
 /// Where a source begins in this run.
@@ -76,6 +77,7 @@ impl Session {
         let mid_line = state.as_ref().is_some_and(|s| self.ends_mid_line(s.id));
         self.tail.start(byte, lines + 1, mid_line);
         self.lines.start(name, lines + 1);
+        self.line_times = LineTimes::live();
         self.carry_nats = f32::NAN;
         self.source = Some(OpenSource {
             id: state.as_ref().map(|s| s.id),
@@ -92,6 +94,12 @@ impl Session {
             prefix_hash: state.as_ref().map_or([0; 32], |s| s.prefix_hash),
             version: state.as_ref().map_or(1, |s| s.version),
         })
+    }
+
+    /// Says when the open source was last written, milliseconds since 1970 UTC: a line's time that
+    /// has no year is of the last one before. Without this, the present counts.
+    pub fn written_at(&mut self, unix_ms: i64) {
+        self.line_times = LineTimes::new(Clock::system().at(unix_ms));
     }
 
     /// Whether what is stored of a source ends inside a line.
@@ -174,6 +182,7 @@ impl Session {
             // Nothing was absorbed since the window was given up: its point stands.
             return Ok(());
         }
+        self.keep_gist(true);
         Ok(self.note_point()?)
     }
 
@@ -242,6 +251,7 @@ impl Session {
         let spilled = self.spill_blocks(stepped, last)?;
         let evicted = self.evict_old(spilled)?;
         self.fold(evicted)?;
+        self.keep_gist(false);
         Ok(self.note_point()?)
     }
 
@@ -362,6 +372,8 @@ impl Session {
                 let from = self.window.recent() - self.tail.len();
                 self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
                 fill_block(&mut block, cut, &self.tail);
+                let time = self.line_times.block(&block.text, block.starts_mid_line);
+                block.time_unix_ms = time.unwrap_or_else(now_unix_ms);
                 let fresh = self.beacons.as_ref().and_then(|b| b.fresh(self.recent_blocks.len()));
                 fill_beacons(&mut block, self.beacons.as_ref().zip(fresh));
                 block.source = id;
@@ -437,7 +449,7 @@ impl Session {
         let foreign = tokens.min(self.foreign_recent);
         self.foreign_recent -= foreign;
         self.ledger.evict((tokens - foreign) as u64);
-        Ok(())
+        self.fold_left()
     }
 
     fn condense_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
@@ -476,6 +488,9 @@ impl Session {
         if let Some(beacons) = &mut self.beacons {
             beacons.clear();
         }
+        if let Some(gist) = &mut self.gist {
+            gist.clear();
+        }
         self.condensed.clear();
         self.coarse.clear();
         self.recalls_exactly = false;
@@ -492,7 +507,6 @@ impl Session {
 
 fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Tail) {
     block.span = cut.span;
-    block.time_unix_ms = now_unix_ms();
     block.surprise_nats = cut.surprise_nats;
     block.starts_mid_line = cut.starts_mid_line;
     block.ends_mid_line = cut.ends_mid_line;

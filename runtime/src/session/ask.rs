@@ -1,16 +1,20 @@
 //! Asking: `question -> probe -> recall -> place -> step -> sample -> answer`.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use lcedge_memory::{AddressQuery, BlockId, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, SourceId};
 
 use super::Session;
 use super::lines::runs;
 use super::recall::{Passages, choose, find};
+use super::tally::Counted;
 use crate::cite::{Citation, LineWeights, support};
 use crate::confidence::Signals;
 use crate::config::RecallMode;
-use crate::error::AskError;
+use crate::conversation::{self, newest_first};
+use crate::error::{AbsorbError, AskError};
+use crate::gist::Gist;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
 use crate::sample::Sampling;
 use crate::text::Turn;
@@ -29,6 +33,8 @@ pub struct Question {
     pub citations_max: usize,
     /// Only these sources; `None` for all.
     pub sources: Option<Vec<SourceId>>,
+    /// Only lines of this time, milliseconds since 1970 UTC; `None` for all.
+    pub time: Option<Range<i64>>,
     /// What is recalled, where it differs from the session's mode.
     pub recall: Option<RecallMode>,
     /// Recalls these blocks, as far as the plan has room, instead of those that are found
@@ -46,6 +52,7 @@ impl Question {
             sampling: Sampling::default(),
             citations_max: CITATIONS_DEFAULT,
             sources: None,
+            time: None,
             recall: None,
             blocks: None,
         }
@@ -61,7 +68,8 @@ pub struct Answer {
     pub text: String,
     /// What the model said, also when it was not believed.
     pub said: String,
-    /// Whether memory holds the answer.
+    /// Whether memory holds the answer: it is sure enough, has a form that the question can ask
+    /// for, and says more than the question.
     pub found: bool,
     /// How sure that is, 0 to 1.
     pub confidence: f32,
@@ -69,6 +77,10 @@ pub struct Answer {
     pub signals: Signals,
     /// Passages, the best first.
     pub citations: Vec<Citation>,
+    /// The time that was looked in, where the question or its asker named one.
+    pub time: Option<Range<i64>>,
+    /// What was counted: the answer was not read by the model then.
+    pub counted: Option<Counted>,
     /// What was found.
     pub passages: Passages,
     /// What the question looked with, run over all passages.
@@ -162,7 +174,7 @@ impl Session {
     }
 
     /// Takes in what another process committed to a store that is only read.
-    fn look_again(&mut self) {
+    pub(super) fn look_again(&mut self) {
         let Some(reader) = self.reader.as_ref().filter(|_| self.read_only) else { return };
         if let Err(e) = reader.refresh() {
             self.warn(format!("what was stored last is not seen: {e}"));
@@ -194,19 +206,24 @@ impl Session {
     /// With a store, all recent tokens go (they are stored); without, as many stay as fit.
     fn make_room(&mut self, asked: &Asked<'_>) -> Result<(), AskError> {
         if self.reader.is_some() {
-            self.remember_window();
-            let recent = self.window.recent();
-            self.drop_oldest(recent, false)?;
-            self.recent_lost |= recent > 0;
-            self.coarse.clear();
-            self.recalls_exactly = self.config.coarse_blocks == 0;
-            self.lay_memory(&[], 0)?;
-            return Ok(());
+            return Ok(self.give_up_recent()?);
         }
         let answer = asked.question.answer_tokens_max.clamp(1, self.plan.answer_tokens_max);
         let need = asked.turn.ids.len() + answer;
         let over = need.saturating_sub(self.window.room());
         Ok(self.drop_oldest(over.min(self.window.recent()), true)?)
+    }
+
+    /// Empties recent and memory region; the store restores them before more is absorbed.
+    pub(super) fn give_up_recent(&mut self) -> Result<(), AbsorbError> {
+        self.remember_window();
+        let recent = self.window.recent();
+        self.drop_oldest(recent, false)?;
+        self.recent_lost |= recent > 0;
+        self.coarse.clear();
+        self.gist.iter_mut().for_each(Gist::forget_question);
+        self.recalls_exactly = self.config.coarse_blocks == 0;
+        self.lay_memory(&[], 0)
     }
 
     fn place(&mut self, asked: &Asked<'_>, probed: Probed) -> Result<Placed, AskError> {
@@ -232,6 +249,7 @@ impl Session {
         match recall {
             RecallMode::Kv => {
                 self.choose_coarse(&passages);
+                self.fold_for_question(&passages, placed.query.as_ref())?;
                 let start = Instant::now();
                 // A trained address chooses the line before anything is laid.
                 let chosen = match placed.query.as_ref().filter(|_| self.tail.row() > 0) {
@@ -309,7 +327,8 @@ impl Session {
             return passages.blocks.clone();
         }
         let lines = self.passage_lines(passages, query);
-        let best = support(&lines, &question.text, "", &LineWeights::default());
+        let mut best = support(&lines, &question.text, "", &LineWeights::default());
+        newest_first(&lines, &mut best);
         let best = best.iter().take(self.config.focus_lines);
         let mut blocks: Vec<BlockId> =
             best.flat_map(|s| lines[s.line].blocks.iter().copied()).collect();
@@ -324,8 +343,15 @@ impl Session {
         query: Option<&AddressQuery>,
     ) -> Result<Passages, AskError> {
         let Some(reader) = &self.reader else { return Ok(Passages::default()) };
-        let sources = question.sources.as_deref();
-        let mut found = find(reader, &self.config.fusion, query, &question.text, sources)?;
+        let filter = Filter {
+            sources: question.sources.as_deref(),
+            time_unix_ms: question.time.clone(),
+            reaching_in: true,
+            ..Filter::default()
+        };
+        let mut found = find(reader, &self.config.fusion, query, &question.text, &filter)?;
+        found.time.clone_from(&question.time);
+        found.replies = conversation::asks_for_replies(&question.text);
         if let Some(blocks) = &question.blocks {
             for &id in blocks {
                 let tokens = reader.block(id).map_or(0, |i| usize::from(i.tokens));

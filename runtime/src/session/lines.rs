@@ -1,12 +1,16 @@
 //! Recalled passages as lines: neighbouring blocks joined, their text cut at line ends, and each
 //! line scored by late interaction with the keys of its own tokens.
 
+use std::ops::Range;
+
 use lcedge_memory::{AddressQuery, BlockId, Reader, SourceId};
 
 use super::Session;
 use super::recall::Passages;
 use crate::cite::Line;
+use crate::conversation;
 use crate::rank::FoundBy;
+use crate::when::InTime;
 
 impl Session {
     /// The lines of what was recalled, with their scores by address.
@@ -20,12 +24,21 @@ impl Session {
         for run in runs(Some(reader), &passages.blocks) {
             let name = reader.source(run.source).map(|s| s.name).unwrap_or_default();
             let scores = self.line_scores(reader, &run, query);
+            let mut times = run.times(reader, passages.time.as_ref());
             for (part, address) in run.lines().into_iter().zip(scores) {
+                if !times.holds(&run.text[part.start..part.end]) {
+                    continue;
+                }
+                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
+                if conversation::is_one(&name)
+                    && !conversation::is_evidence(&text, passages.replies)
+                {
+                    continue;
+                }
                 let blocks: Vec<BlockId> =
                     run.overlapping(part.start, part.end).map(|i| run.blocks[i].0).collect();
                 let ranked = passages.ranked.iter().filter(|r| blocks.contains(&r.id));
                 let best = ranked.max_by(|a, b| a.score.total_cmp(&b.score));
-                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
                 lines.push(Line {
                     source: name.clone(),
                     number: part.number,
@@ -62,7 +75,7 @@ impl Session {
                 let i = encoded.ends.partition_point(|&e| (e as usize) <= byte);
                 (i * tokens / n).min(tokens)
             };
-            let groups: Vec<std::ops::Range<usize>> = lines
+            let groups: Vec<Range<usize>> = lines
                 .iter()
                 .map(|l| {
                     let (a, b) = (l.start.clamp(from, to) - from, l.end.clamp(from, to) - from);
@@ -101,6 +114,12 @@ struct Part {
 }
 
 impl Run {
+    /// Which of the lines lie in a time.
+    fn times<'a>(&self, reader: &Reader, time: Option<&'a Range<i64>>) -> InTime<'a> {
+        let first = self.blocks.first().and_then(|b| reader.block(b.0).ok());
+        InTime::new(time, first.map_or(0, |b| b.time_unix_ms))
+    }
+
     fn lines(&self) -> Vec<Part> {
         let mut all = Vec::new();
         let (mut start, mut number) = (0, self.line_start);

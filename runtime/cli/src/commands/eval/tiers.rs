@@ -126,6 +126,10 @@ fn tiers(
             add(format!("condensed by {}", condense.name()), slots, options);
         }
     }
+    let gist = card.memory.as_ref().and_then(|m| m.gist).map(|g| g.slots);
+    if let Some(gist) = gist {
+        add("gist".to_owned(), gist, arm(MemoryMode::Gist, None, Control::None));
+    }
     add("recall".to_owned(), 0, arm(MemoryMode::Recall, None, Control::None));
     if !ratios.is_empty() {
         add("everything".to_owned(), slots, arm(MemoryMode::Full, None, Control::None));
@@ -135,6 +139,10 @@ fn tiers(
             let ratio_index = Some(usize::from(RATIO_DEFAULT));
             let options = arm(MemoryMode::Condensed, ratio_index, Control::ShuffledBeacons);
             add(format!("condensed r{ratio}, shuffled"), slots, options);
+        }
+        if let Some(gist) = gist {
+            let options = arm(MemoryMode::Gist, None, Control::ZeroGist);
+            add("gist, zeroed".to_owned(), gist, options);
         }
         let options = arm(MemoryMode::Recall, None, Control::RandomRecall);
         add("recall of random blocks".to_owned(), 0, options);
