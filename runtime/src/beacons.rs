@@ -102,14 +102,14 @@ impl Beacons {
     }
 
     /// Takes what left the tier, oldest first, as many blocks as fit into `out`; gives how many
-    /// tokens they stand for, `None` when there are no more.
-    pub fn take_left(&mut self, out: &mut KvBuf) -> Option<usize> {
+    /// they are and the tokens that they stand for, `None` when there are no more.
+    pub fn take_left(&mut self, out: &mut KvBuf) -> Option<(u32, u64)> {
         let views = self.left.iter().map(|b| b.kv.view());
         let n = fitting(views.clone(), out.capacity());
         gather(views.take(n), out);
-        let covers = self.left.iter().take(n).map(|b| b.covers).sum();
+        let covers = self.left.iter().take(n).map(|b| b.covers as u64).sum();
         self.pool.extend(self.left.drain(..n));
-        (n > 0).then_some(covers)
+        (n > 0).then_some((u32::try_from(n).unwrap_or(u32::MAX), covers))
     }
 
     /// Plans the beacons of a step of `tokens` tokens that follow `held` unblocked ones; `cuts`

@@ -119,8 +119,11 @@ pub fn names(text: &str) -> Vec<&str> {
     let marks = |c: char| !c.is_alphanumeric();
     let all = text.split_whitespace().enumerate().map(|(i, w)| (i, w.trim_matches(marks)));
     let own = |w: &str| w.strip_suffix("'s").map_or(w.len(), str::len);
+    let rest = |w: &'_ str| w.char_indices().nth(1).map_or(w.len(), |(at, _)| at);
     all.map(|(i, w)| (i, &w[..own(w)]))
-        .filter(|(i, w)| w.len() > 1 && word(if *i == 0 { &w[1..] } else { w }) || is_number(w))
+        .filter(|(i, w)| {
+            w.len() > 1 && word(if *i == 0 { &w[rest(w)..] } else { w }) || is_number(w)
+        })
         .map(|(_, w)| w)
         .collect()
 }
@@ -314,6 +317,9 @@ mod tests {
         let asked = names("When was INC-76663 of Juniper 16 seen on 10.0.0.7 by curlew-4's owner?");
         assert_eq!(asked, ["INC-76663", "Juniper", "16", "10.0.0.7", "curlew-4"]);
         assert_eq!(names("Which address did root log in from?"), [""; 0]);
+        assert_eq!(names("Über wen sprach Anna?"), ["Anna"]);
+        assert_eq!(names("Когда?"), [""; 0]);
+        assert_eq!(names("É?"), [""; 0]);
         assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
         assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
         assert_eq!(names_held(&[], "anything"), 1.0);

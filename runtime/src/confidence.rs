@@ -32,22 +32,19 @@ pub struct Signals {
     /// Share of the question's other words (what is asked of a name, by rarity) in the best line;
     /// 1 for a question of names alone.
     pub asked_in_line: f32,
-    /// Whether the answer has the form that the question's first words ask for: 1, 0, or 0.5 where
-    /// they do not tell.
-    pub kind_fits: f32,
     /// Probability that a trained memory gave, when it began to answer, to saying that it does not
     /// hold the answer; 0 for a stock model.
     pub absent: f32,
 }
 
 /// Weights of the logistic function, in the order of [`Signals`], and the constant.
-pub type Weights = [f32; 9];
+pub type Weights = [f32; 8];
 
 /// For a stock model.
-pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, 0.0, 0.0, -2.6];
+pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, 0.0, -2.6];
 
 /// For a model with a trained memory.
-pub const TRAINED: Weights = [2.6, 1.6, 1.6, 1.4, 2.3, 0.0, 0.0, -2.2, -4.0];
+pub const TRAINED: Weights = [2.6, 1.6, 1.6, 1.4, 2.3, 0.0, -2.2, -4.0];
 
 /// The confidence, 0 to 1.
 #[must_use]
@@ -59,7 +56,6 @@ pub fn confidence(s: &Signals, weights: &Weights) -> f32 {
         s.question_in_passages,
         s.names_in_line,
         s.asked_in_line,
-        s.kind_fits,
         s.absent,
         1.0,
     ];

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use lcedge_compress::{Camelot, Condense, Matching, MatchingOptions, Surprisal};
 use serde::{Deserialize, Serialize};
 
 use crate::beacons::Ratio;
@@ -79,6 +80,44 @@ impl RecallMode {
     }
 }
 
+/// What condenses for a model without a trained memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condenser {
+    /// The most surprising tokens (SirLLM).
+    #[default]
+    Surprisal,
+    /// Running means of tokens with similar keys (CAMELoT).
+    Camelot,
+    /// Few keys of each block, their values fitted anew (Attention Matching).
+    Matching,
+}
+
+impl Condenser {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Surprisal, Self::Camelot, Self::Matching];
+
+    /// As `--condense` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Surprisal => "surprisal",
+            Self::Camelot => "camelot",
+            Self::Matching => "matching",
+        }
+    }
+
+    /// A new one that holds nothing.
+    #[must_use]
+    pub fn start(self) -> Box<dyn Condense> {
+        match self {
+            Self::Surprisal => Box::new(Surprisal::new(0.98)),
+            Self::Camelot => Box::new(Camelot::new(lcedge_compress::camelot::THRESHOLD)),
+            Self::Matching => Box::new(Matching::new(MatchingOptions::default())),
+        }
+    }
+}
+
 /// A word that names none of the choices.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{found:?} is none of {choices}")]
@@ -106,6 +145,15 @@ impl FromStr for RecallMode {
     fn from_str(s: &str) -> Result<Self, NotAChoice> {
         let none = || NotAChoice { found: s.to_owned(), choices: "kv, text" };
         [Self::Kv, Self::Text].into_iter().find(|m| m.name() == s).ok_or_else(none)
+    }
+}
+
+impl FromStr for Condenser {
+    type Err = NotAChoice;
+
+    fn from_str(s: &str) -> Result<Self, NotAChoice> {
+        let none = || NotAChoice { found: s.to_owned(), choices: "surprisal, camelot, matching" };
+        Self::ALL.into_iter().find(|c| c.name() == s).ok_or_else(none)
     }
 }
 
@@ -143,6 +191,8 @@ pub struct SessionConfig {
     /// blocks that it found. Off unless asked for: beside exact passages, condensed states were
     /// seen to make answers worse.
     pub question_gist: bool,
+    /// What condenses where the model has no beacons.
+    pub condense: Condenser,
     /// How finely beacons condense.
     pub ratio: Ratio,
     /// Breaks a tier on purpose, to show that it does something.
@@ -167,6 +217,7 @@ impl Default for SessionConfig {
             focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
             coarse_blocks: crate::limits::COARSE_BLOCKS_DEFAULT,
             question_gist: false,
+            condense: Condenser::default(),
             ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
             control: Control::None,
             write_bytes_per_day: None,

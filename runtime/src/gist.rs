@@ -8,10 +8,13 @@
 //! The state belongs to one source. Nothing of it is in attention before the first fold.
 
 use lcedge_memory::{Geometry, KvBuf, KvView};
-use lcedge_targets::{Fold, FoldError, GistState};
+use lcedge_targets::{Fold, FoldError, GistBytesError, GistState};
 
 use crate::beacons::Beacons;
 use crate::window::Window;
+
+const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 1 + 4 + 8;
 
 /// The state of the current source, and that of a question.
 #[derive(Debug)]
@@ -23,6 +26,10 @@ pub struct Gist {
     batch: KvBuf,
     /// Tokens that the state stands for.
     covers: u64,
+    /// Blocks of the source, from its first, that the state stands for.
+    blocks: u32,
+    /// Folds when the state was last kept on disk.
+    kept_at: u64,
     /// Laid in place of a state, to show that it does something.
     zeros: Option<KvBuf>,
 }
@@ -47,6 +54,8 @@ impl Gist {
             asked: asks.then(|| GistState::new(geometry, slots)),
             batch: KvBuf::with_capacity(geometry, fold_tokens),
             covers: 0,
+            blocks: 0,
+            kept_at: 0,
             zeros,
         }
     }
@@ -66,13 +75,82 @@ impl Gist {
     /// Starts anew: another source begins.
     pub fn clear(&mut self) {
         self.state.clear();
-        self.covers = 0;
+        (self.covers, self.blocks, self.kept_at) = (0, 0, 0);
         self.forget_question();
     }
 
-    /// Goes on from an earlier session's state that stands for `covers` tokens.
-    pub fn resume(&mut self, state: GistState, covers: u64) {
-        (self.state, self.covers) = (state, covers);
+    /// Blocks of the source, from its first, that the state stands for.
+    #[must_use]
+    pub const fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Blocks before this one are taken as folded, whatever they hold.
+    pub const fn skip_to(&mut self, block: u32) {
+        self.blocks = block;
+    }
+
+    /// Appends what [`Gist::resume`] goes on from: a version (u8), blocks (u32), tokens (u64),
+    /// little-endian, and the state.
+    pub fn write_bytes(&mut self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        out.extend(self.blocks.to_le_bytes());
+        out.extend(self.covers.to_le_bytes());
+        self.state.write_bytes(out);
+        self.kept_at = self.state.folds();
+    }
+
+    /// Goes on from an earlier session's bytes.
+    ///
+    /// # Errors
+    /// [`GistBytesError`]; nothing is changed then.
+    pub fn resume(&mut self, bytes: &[u8]) -> Result<(), GistBytesError> {
+        let Some((head, state)) = bytes.split_at_checked(HEAD_BYTES) else {
+            let (found, expected) = (bytes.len(), HEAD_BYTES);
+            return Err(GistBytesError::Length { found, expected });
+        };
+        if head[0] != VERSION {
+            return Err(GistBytesError::Version { found: head[..1].to_vec() });
+        }
+        let geometry = self.state.kv().geometry();
+        self.state = GistState::from_bytes(geometry, self.state.slots(), state)?;
+        let number = |at: usize, n: usize| {
+            head[at..at + n].iter().rev().fold(0, |all, &b| all << 8 | u64::from(b))
+        };
+        // Four bytes.
+        self.blocks = number(1, 4) as u32;
+        self.covers = number(5, 8);
+        self.kept_at = self.state.folds();
+        Ok(())
+    }
+
+    /// Folds since the state was last kept.
+    #[must_use]
+    pub const fn unkept(&self) -> u64 {
+        self.state.folds().saturating_sub(self.kept_at)
+    }
+
+    /// Folds stored beacons of the `blocks` that follow those folded before, of `covers` tokens.
+    ///
+    /// # Errors
+    /// Whatever the engine refuses.
+    pub fn fold_stored(
+        &mut self,
+        window: &mut Window,
+        blocks: &[KvBuf],
+        covers: u64,
+    ) -> Result<(), FoldError> {
+        gather(blocks.iter().map(KvBuf::view), &mut self.batch);
+        let fold = Fold { beacons: self.batch.view(), question: None };
+        window.fold(&fold, &mut self.state)?;
+        self.covers += covers;
+        Ok(())
+    }
+
+    /// Most beacons of one fold.
+    #[must_use]
+    pub const fn fold_tokens(&self) -> usize {
+        self.batch.capacity()
     }
 
     /// What a question was answered with is out of attention again.
@@ -88,10 +166,11 @@ impl Gist {
     /// # Errors
     /// Whatever the engine refuses.
     pub fn fold(&mut self, beacons: &mut Beacons, window: &mut Window) -> Result<(), FoldError> {
-        while let Some(covers) = beacons.take_left(&mut self.batch) {
+        while let Some((blocks, covers)) = beacons.take_left(&mut self.batch) {
             let fold = Fold { beacons: self.batch.view(), question: None };
             window.fold(&fold, &mut self.state)?;
-            self.covers += covers as u64;
+            self.blocks = self.blocks.saturating_add(blocks);
+            self.covers += covers;
         }
         Ok(())
     }
@@ -266,6 +345,33 @@ mod tests {
         assert!(zeros.tokens() == SLOTS && zeros.k().iter().chain(zeros.v()).all(|x| *x == 0.0));
         gist.clear();
         assert!(gist.shown(false).is_none() && gist.covers() == 0);
+    }
+
+    #[test]
+    fn a_state_goes_on_from_its_bytes() {
+        let geometry = engine().card().geometry(64);
+        let mut window = window();
+        let mut beacons = Beacons::new(geometry, &[4, 8], Ratio::Fixed(0), 0).folding();
+        let mut gist = Gist::new(geometry, SLOTS, 80, false, false);
+        beacons.restore(4, 40, block(geometry, 10, 1).view(), false);
+        beacons.restore(4, 24, block(geometry, 6, 2).view(), false);
+        gist.fold(&mut beacons, &mut window).unwrap();
+        assert_eq!((gist.blocks(), gist.covers(), gist.unkept()), (2, 64, 1));
+        let mut bytes = Vec::new();
+        gist.write_bytes(&mut bytes);
+        assert_eq!(gist.unkept(), 0);
+        let mut other = Gist::new(geometry, SLOTS, 80, false, false);
+        for n in 0..bytes.len() {
+            assert!(other.resume(&bytes[..n]).is_err(), "{n} bytes");
+        }
+        assert!(other.state().is_fresh());
+        other.resume(&bytes).unwrap();
+        assert_eq!((other.blocks(), other.covers(), other.unkept()), (2, 64, 0));
+        let mut again = Vec::new();
+        other.write_bytes(&mut again);
+        assert_eq!(again, bytes);
+        bytes[0] = 9;
+        assert!(other.resume(&bytes).is_err());
     }
 
     #[test]

@@ -61,7 +61,17 @@ pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 /// Slots of the tier of beacons.
 pub const BEACON_TOKENS_DEFAULT: usize = 128;
 
-/// Slots of the condensed tier (surprisal-based selection).
+/// Most blocks whose beacons fold into a question's own gist: as many as it was trained with.
+pub const GIST_QUESTION_BLOCKS: usize = 8;
+
+/// The gist of a source is kept on disk once in so many folds, and whenever a source rests.
+pub const GIST_KEEP_FOLDS: u64 = 16;
+
+/// Most blocks whose stored beacons are folded anew when a source goes on: the newest that the
+/// kept gist does not hold.
+pub const GIST_CATCH_UP_BLOCKS: usize = 256;
+
+/// Slots of the condensed tier of a model without beacons.
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 
 /// Most surprising lines kept while streaming.

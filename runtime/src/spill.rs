@@ -4,8 +4,8 @@
 //! buffers of blocks go round: a free list hands them out, the writer gives them back. A full
 //! queue hands the block back, and the session then waits: nothing is dropped to go faster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -134,6 +134,21 @@ pub struct Spill {
     waited: Duration,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
+    gist: Arc<Mutex<KeptGist>>,
+}
+
+/// A gist on its way to the store; only the latest counts.
+#[derive(Debug, Default)]
+struct KeptGist {
+    /// Whose it is, until the writer has taken it.
+    source: Option<SourceId>,
+    bytes: Vec<u8>,
+}
+
+/// The name under which the gist of a source is kept beside its resume point.
+#[must_use]
+pub fn gist_name(source: &str) -> String {
+    format!("{source}\u{1f}gist")
 }
 
 impl Spill {
@@ -162,7 +177,9 @@ impl Spill {
         }
         let gave_up = Arc::new(AtomicBool::new(false));
         let sparing = Arc::new(AtomicBool::new(false));
+        let gist = Arc::new(Mutex::new(KeptGist::default()));
         let mut writer = Writer {
+            gist: Arc::clone(&gist),
             gave_up: Arc::clone(&gave_up),
             sparing: Arc::clone(&sparing),
             write_bytes_per_day,
@@ -173,6 +190,7 @@ impl Spill {
             payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
             uncommitted: 0,
             since: Instant::now(),
+            mid_chunk: false,
             held_progress: Vec::new(),
             held_points: Vec::new(),
             names: Vec::new(),
@@ -187,7 +205,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -250,6 +268,15 @@ impl Spill {
     /// [`SpillError::Gone`] when the writer has ended.
     pub fn point(&mut self, source: SourceId, point: Point) -> Result<(), SpillError> {
         self.send(Job::Point { source, point })
+    }
+
+    /// Keeps what `write` appends to a buffer as the gist of a source: stored with the blocks
+    /// handed over before, at the latest with the next commit. The buffer is used again.
+    pub fn keep_gist(&mut self, source: SourceId, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes.clear();
+        write(&mut kept.bytes);
+        kept.source = Some(source);
     }
 
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
@@ -322,6 +349,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
     write_bytes_per_day: Option<u64>,
@@ -332,6 +360,9 @@ struct Writer {
     condensed: Vec<u8>,
     uncommitted: usize,
     since: Instant,
+    /// Blocks of a chunk came whose progress and point are still to come: a commit now would keep
+    /// blocks that a later run reads again.
+    mid_chunk: bool,
     held_progress: Vec<(SourceId, Progress)>,
     held_points: Vec<(SourceId, Point)>,
     /// Names of the sources begun.
@@ -368,15 +399,13 @@ impl Writer {
                 Ok(Job::Flush { seal, reply }) => {
                     let _ = reply.send(self.flush(seal));
                 }
-                Err(RecvTimeoutError::Timeout) => self.commit_and_note(),
+                Err(RecvTimeoutError::Timeout) => self.commit_between_chunks(true),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let _ = self.commit();
+                    self.commit_between_chunks(true);
                     break;
                 }
             }
-            if self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER {
-                self.commit_and_note();
-            }
+            self.commit_between_chunks(false);
         }
     }
 
@@ -388,9 +417,7 @@ impl Writer {
         }
         let _ = self.answer.send(Written { tokens, result });
         let _ = self.give.send(block);
-        if self.uncommitted >= COMMIT_BLOCKS_MAX {
-            self.commit_and_note();
-        }
+        self.mid_chunk = true;
     }
 
     fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
@@ -446,7 +473,7 @@ impl Writer {
     fn left_today(&self) -> Option<u64> {
         let Some(budget) = self.write_bytes_per_day else { return Some(u64::MAX) };
         let spent = self.store.written_today();
-        (spent <= budget + budget / 10).then(|| budget.saturating_sub(spent))
+        (spent <= budget.saturating_add(budget / 10)).then(|| budget.saturating_sub(spent))
     }
 
     /// Notes when a disk budget made the store give something up.
@@ -465,6 +492,7 @@ impl Writer {
     }
 
     fn point(&mut self, source: SourceId, point: Point) {
+        self.mid_chunk = false;
         if self.hole.contains(&source) {
             return;
         }
@@ -472,13 +500,23 @@ impl Writer {
         self.held_points.push((source, point));
     }
 
-    fn commit_and_note(&mut self) {
+    /// Commits between two chunks, when enough was written or long enough ago, or `now`.
+    fn commit_between_chunks(&mut self, now: bool) {
+        let due = self.uncommitted >= COMMIT_BLOCKS_MAX
+            || self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER;
+        if self.mid_chunk || !(now || due) {
+            return;
+        }
         // A failed commit is reported by the next flush, which tries again; blocks stay queued in
         // the store's own unsealed segment meanwhile.
         let _ = self.commit();
     }
 
     fn commit(&mut self) -> Result<(), SpillError> {
+        if std::mem::take(&mut self.mid_chunk) {
+            // The chunk never ended: its progress is known, its window is not.
+            self.held_points.clear();
+        }
         for (source, progress) in self.held_progress.drain(..) {
             self.store
                 .set_progress(source, progress)
@@ -490,10 +528,26 @@ impl Writer {
                 .set_session(name, source, &point.to_bytes())
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
+        self.store_gist()?;
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
         self.note_given_up();
         self.uncommitted = 0;
         Ok(())
+    }
+
+    /// Stores the gist that was kept last. One that is larger than a point may be is left out, and
+    /// so is one that the day's budget has no room for: a later run folds stored beacons instead.
+    fn store_gist(&mut self) -> Result<(), SpillError> {
+        let may = self.left_today() > Some(0);
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(source) = kept.source.take() else { return Ok(()) };
+        let name = self.names.iter().find(|(id, _)| *id == source).map(|(_, name)| name);
+        let small = kept.bytes.len() <= Store::SESSION_BYTES_MAX;
+        let Some(name) = name.filter(|_| may && small && !self.hole.contains(&source)) else {
+            return Ok(());
+        };
+        let set = self.store.set_session(&gist_name(name), source, &kept.bytes);
+        set.map_err(|e| SpillError::Store(e.to_string()))
     }
 
     fn flush(&mut self, seal: bool) -> Result<(), SpillError> {

@@ -166,8 +166,14 @@ impl GistState {
     /// fresh, keys and values as little-endian `f16`. Whoever stores them adds a checksum.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + 4 * self.now.view().k().len());
+        self.write_bytes(&mut out);
+        out
+    }
+
+    /// Appends [`GistState::to_bytes`] to `out`.
+    pub fn write_bytes(&self, out: &mut Vec<u8>) {
         let kv = self.now.view();
-        let mut out = Vec::with_capacity(HEADER_BYTES + 4 * kv.k().len());
         out.extend(BEGIN);
         for n in self.shape() {
             // A geometry's sizes are 16 bits wide, slots at most 1,024.
@@ -179,7 +185,6 @@ impl GistState {
             let values = kv.k().iter().chain(kv.v());
             out.extend(values.flat_map(|&x| finite(x).to_le_bytes()));
         }
-        out
     }
 
     /// The state of `slots` slots that [`GistState::to_bytes`] wrote.

@@ -1,5 +1,6 @@
 //! Absorbing against one pass of full attention, and fates that add up.
 
+use lcedge::config::Condenser;
 use lcedge::{MemoryMode, Question, SessionConfig};
 use lcedge_targets::{Engine, StepInput, StepOutput};
 use proptest::prelude::*;
@@ -87,6 +88,31 @@ fn what_leaves_the_window_is_counted_in_every_mode() {
         assert_eq!(f.dropped == 0, memory.recalls(), "{memory:?}: {f:?}");
         assert_eq!(f.condensed, if memory.condenses(false) { 48 } else { 0 }, "{memory:?}");
         assert!(f.resident >= 200 && f.resident < 900, "{memory:?}: {f:?}");
+    }
+}
+
+#[test]
+fn every_condenser_keeps_its_slots_and_counts_what_its_states_stand_for() {
+    let text = log(200);
+    for condense in Condenser::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = MemoryMode::Condensed;
+        let config = SessionConfig { memory, condense, ..World::default().config };
+        let mut s = World { stale: 0, config, ..World::default() }.open(dir.path());
+        for source in ["a", "b"] {
+            s.begin_source(source).unwrap();
+            s.feed(text.as_bytes()).unwrap();
+            s.finish_source().unwrap();
+            let (f, name) = (s.fates(), condense.name());
+            assert_eq!(f.dropped + f.condensed > 0, f.total() > f.resident, "{name}: {f:?}");
+            match condense {
+                Condenser::Surprisal => assert_eq!(f.condensed, 48),
+                // Slots that went to newer tokens took what they stood for with them.
+                Condenser::Camelot => assert!(f.condensed > 48, "{f:?}"),
+                // Nothing of a source leaves it; what was read of the one before does.
+                Condenser::Matching => assert_eq!(f.dropped > 0, source == "b", "{f:?}"),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use lcedge::config::Control;
 use lcedge::session::{Parts, Session};
 use lcedge::{MemoryMode, Question, SessionConfig};
 use lcedge_compress::quant;
-use lcedge_memory::{KvBuf, KvView};
+use lcedge_memory::{KvBuf, KvView, Store};
 use lcedge_models::Card;
 use lcedge_targets::{
     Engine, EngineMemory, FakeEngine, Fold, FoldError, GistState, SlotError, StepError, StepInput,
@@ -257,6 +257,56 @@ fn a_question_in_between_changes_nothing_of_what_is_folded() {
     assert!((whole - asked).abs() < 2e-3 * whole, "{whole} {asked}");
     let gap = state.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(gap < 0.02, "states differ by {gap}");
+}
+
+/// A run that is closed and goes on: the same blocks are folded, and with the kept state the state
+/// is the same to 16 bits. Where it was not kept, stored beacons are folded instead.
+#[test]
+fn a_restart_goes_on_from_the_kept_state_or_from_stored_beacons() {
+    let text = log(160);
+    let (first, rest) = text.split_at(2900);
+    let run = |closes: bool, keeps: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let world = world(MemoryMode::Full);
+        let mut s = world.open(dir.path());
+        s.begin_source("a").unwrap();
+        s.feed(first.as_bytes()).unwrap();
+        s.drain(false).unwrap();
+        s.flush().unwrap();
+        assert!(s.gist().unwrap().blocks() > 10);
+        if closes {
+            s.close().unwrap();
+            if !keeps {
+                let mut store = Store::open(dir.path(), &world.options()).unwrap();
+                let name = lcedge::spill::gist_name("a");
+                assert!(store.reader().session(&name).unwrap().is_some());
+                store.drop_session(&name).unwrap();
+                store.commit().unwrap();
+            }
+            s = world.open(dir.path());
+            s.begin_source("a").unwrap();
+        }
+        s.lines_mut().keep_every_line();
+        s.feed(rest.as_bytes()).unwrap();
+        s.finish_source().unwrap();
+        let gist = s.gist().unwrap();
+        // The first line is cut by the break.
+        let nats: f32 = s.lines().every_line().iter().skip(2).map(|l| l.1).sum();
+        let folded = (gist.blocks(), gist.covers());
+        (nats, gist.state().kv().v().to_vec(), folded, gist.state().folds())
+    };
+    let (whole, state, folded, folds) = run(false, true);
+    for (keeps, tolerance) in [(true, 2e-3), (false, 0.5)] {
+        let (other, state_after, folded_after, folds_after) = run(true, keeps);
+        assert_eq!(folded, folded_after, "kept: {keeps}");
+        // Stored beacons are folded in fewer, larger folds.
+        assert_eq!(folds == folds_after, keeps, "{folds} {folds_after}");
+        assert!((whole - other).abs() < 2e-3 * whole, "kept {keeps}: {whole} {other}");
+        let gaps = state.iter().zip(&state_after).map(|(a, b)| (a - b).abs());
+        let gap = gaps.fold(0.0, f32::max);
+        assert!(gap < tolerance, "kept {keeps}: states differ by {gap}");
+        println!("kept {keeps}: nats {whole} {other}, states differ by {gap}");
+    }
 }
 
 #[test]

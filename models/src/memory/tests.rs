@@ -214,6 +214,23 @@ fn whole_gist(d: &Decoder) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     .to_vec()
 }
 
+/// Adds beacons of two ratios.
+fn add_beacons(dir: &Path, d: &Decoder) {
+    let rows = (d.heads + 2 * d.kv_heads) * d.head_dim;
+    let layers = (0..d.layers).map(|layer| (beacon_name(layer), rows));
+    let all = layers.chain([(BEACON_EMBEDDING.to_owned(), 2)]);
+    let tensors: Vec<_> = all.map(|(name, rows)| tensor(&name, &[rows, d.hidden])).collect();
+    add(dir, "beacons.safetensors", &tensors);
+}
+
+/// The folder of a memory with beacons and a gist for another decoder.
+pub(crate) fn folder_with_gist(d: &Decoder) -> tempfile::TempDir {
+    let dir = folder_for(d);
+    add_beacons(dir.path(), d);
+    add(dir.path(), "gist.safetensors", &whole_gist(d));
+    dir
+}
+
 #[test]
 fn a_gist_comes_with_its_file() {
     let weights = weights();
@@ -222,10 +239,7 @@ fn a_gist_comes_with_its_file() {
         let dir = folder(&complete(d), &|_| {});
         let stock = MemorySource::folder(dir.path()).unwrap();
         if beacons {
-            let rows = (d.heads + 2 * d.kv_heads) * d.head_dim;
-            let shapes = [(beacon_name(0), rows), (BEACON_EMBEDDING.to_owned(), 2)];
-            let tensors = shapes.map(|(name, rows)| tensor(&name, &[rows, d.hidden]));
-            add(dir.path(), "beacons.safetensors", &tensors);
+            add_beacons(dir.path(), d);
         }
         add(dir.path(), "gist.safetensors", gist);
         let source = MemorySource::folder(dir.path()).unwrap();

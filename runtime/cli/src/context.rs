@@ -74,6 +74,7 @@ impl Context {
             store: common.store.clone(),
             capacity_tokens: None,
             condensed_tokens: common.condensed,
+            condense: common.condense,
             ratio: common.ratio.as_deref().map(ratio).transpose()?,
             control: Control::None,
             read_only: false,

@@ -182,6 +182,7 @@ impl Session {
             // Nothing was absorbed since the window was given up: its point stands.
             return Ok(());
         }
+        self.keep_gist(true);
         Ok(self.note_point()?)
     }
 
@@ -250,6 +251,7 @@ impl Session {
         let spilled = self.spill_blocks(stepped, last)?;
         let evicted = self.evict_old(spilled)?;
         self.fold(evicted)?;
+        self.keep_gist(false);
         Ok(self.note_point()?)
     }
 

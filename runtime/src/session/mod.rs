@@ -21,8 +21,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lcedge_compress::{Condense, Condensed, Surprisal};
-use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
+use lcedge_compress::{Condense, Condensed};
+use lcedge_memory::{BlockId, BlockState, Geometry, KvBuf, Reader, SourceId, Store};
 use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
 
@@ -202,16 +202,15 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(plan: &Plan, kv: KvBuf) -> Self {
-        let chunk = plan.chunk_tokens;
+    fn new(geometry: Geometry, chunk_tokens: usize) -> Self {
         Self {
-            ids: Vec::with_capacity(chunk),
-            rows: Vec::with_capacity(chunk),
-            targets: Vec::with_capacity(chunk),
+            ids: Vec::with_capacity(chunk_tokens),
+            rows: Vec::with_capacity(chunk_tokens),
+            targets: Vec::with_capacity(chunk_tokens),
             payload: Vec::new(),
-            kv,
+            kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
             nats: Vec::with_capacity(BLOCK_TOKENS),
-            cuts: Vec::with_capacity(chunk / BLOCK_TOKENS_MIN + 4),
+            cuts: Vec::with_capacity(chunk_tokens / BLOCK_TOKENS_MIN + 4),
         }
     }
 }
@@ -282,7 +281,7 @@ impl Session {
             warning: None,
             failed: None,
             out: StepOutput::default(),
-            scratch: Scratch::new(&plan, KvBuf::with_capacity(geometry, BLOCK_TOKENS)),
+            scratch: Scratch::new(geometry, plan.chunk_tokens),
         };
         session.run_sinks()?;
         Ok(session)
@@ -368,8 +367,8 @@ impl Session {
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
         let folded = self.gist.as_ref().map_or(0, Gist::covers);
-        let condensed = (self.condensed.len() + beacons) as u64 + folded;
-        let fates = self.ledger.fates(recalled as u64, condensed);
+        let kept: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
+        let fates = self.ledger.fates(recalled as u64, kept + beacons as u64 + folded);
         match self.spill.as_ref().is_some_and(Spill::gave_up) {
             true => fates.given_up(self.ledger.stored(), self.left()),
             false => fates,
@@ -471,7 +470,7 @@ impl Session {
     }
 }
 
-/// The condensed tier: beacons where the model has them, else surprisal-based selection, or none.
+/// The condensed tier: beacons where the model has them, else a condenser, or none.
 fn condensing(
     card: &Card,
     plan: &Plan,
@@ -488,7 +487,7 @@ fn condensing(
         let beacons = Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens);
         return (Some(if folds { beacons.folding() } else { beacons }), None);
     }
-    (None, Some(Box::new(Surprisal::new(0.98))))
+    (None, Some(config.condense.start()))
 }
 
 fn now_unix_ms() -> i64 {

@@ -153,8 +153,8 @@ fn with_neighbours(reader: &Reader, id: BlockId) -> Vec<(BlockId, usize)> {
 }
 
 impl Session {
-    /// Lays the gist, condensed states and `blocks` (of `tokens` tokens together) into the memory region, in
-    /// this order; a block that cannot be read is left out and counted.
+    /// Lays the gist, condensed states and `blocks` (of `tokens` tokens together) into the memory
+    /// region, in this order; a block that cannot be read is left out and counted.
     pub(super) fn lay_memory(
         &mut self,
         blocks: &[BlockId],

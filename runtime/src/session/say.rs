@@ -4,7 +4,7 @@ use lcedge_memory::BlockId;
 
 use super::Session;
 use super::ask::{Answer, Asked, Placed, Question};
-use crate::answer_kind::fits;
+use crate::answer_kind::clashes;
 use crate::cite::{Line, LineWeights, Support, cite, coverage, names, names_held, support};
 use crate::cite::{stands_in, weigh, words};
 use crate::confidence::{Signals, confidence, is_telling};
@@ -145,7 +145,7 @@ impl Session {
         let confidence =
             if said.text.is_empty() { 0.0 } else { confidence(&signals, &self.config.confidence) };
         let found = confidence >= self.config.confidence_min
-            && signals.kind_fits > 0.0
+            && !clashes(&question.text, &said.text)
             && !is_refusal(&said.text)
             && !only_repeats(&said.text, &question.text);
         let citations = cite(&said.lines, &supports, question.citations_max);
@@ -181,14 +181,24 @@ fn laid_text(lines: &[Line], laid: &[BlockId]) -> String {
 /// Whether the model itself says that it does not know.
 fn is_refusal(answer: &str) -> bool {
     let a = answer.to_lowercase();
-    a.starts_with("not in memory") || a.starts_with("i don't know") || a.starts_with("unknown")
+    a.starts_with("not in memory") || a.starts_with("i don't know") || a == "unknown"
 }
 
-/// Whether an answer is made of the question's own words alone.
+/// Whether an answer is made of the question's own words alone, where the question leaves nothing
+/// to choose or to confirm.
 fn only_repeats(answer: &str, question: &str) -> bool {
-    let asked = words(question);
-    let said = words(answer);
-    !said.is_empty() && said.iter().all(|w| asked.contains(w)) && !question.contains(" or ")
+    const CONFIRMS: [&str; 16] = [
+        "is", "are", "was", "were", "did", "does", "do", "has", "have", "had", "can", "could",
+        "will", "would", "should", "may",
+    ];
+    let lower = question.to_lowercase();
+    let first = lower.split_whitespace().next().unwrap_or_default();
+    let chooses = lower.contains(" or ") || lower.contains(" of ") || lower.contains(',');
+    let (asked, said) = (words(question), words(answer));
+    !chooses
+        && !CONFIRMS.contains(&first)
+        && !said.is_empty()
+        && said.iter().all(|w| asked.contains(w))
 }
 
 fn signals(said: &Said, supports: &[Support], question: &str) -> Signals {
@@ -207,7 +217,32 @@ fn signals(said: &Said, supports: &[Support], question: &str) -> Signals {
         question_in_passages: coverage(&weigh(&asked, &held), &held.concat()),
         names_in_line: best_line.map_or(0.0, |l| names_held(&names, &l.text)),
         asked_in_line: if other.is_empty() { 1.0 } else { coverage(&weigh(&other, &held), &line) },
-        kind_fits: fits(question, &said.text),
         absent: said.absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_given_back_is_no_answer_but_a_choice_is() {
+        assert!(only_repeats("voucher-sync", "Who wrote voucher-sync?"));
+        assert!(only_repeats("shipment RE-2621", "What is in shipment RE-2621?"));
+        for (said, asked) in [
+            ("40 metres", "Is the cable 40 metres long?"),
+            ("Bob", "Which of Alice, Bob and Carol signed?"),
+            ("red", "Is it red or green?"),
+            ("Agnes", "Who wrote voucher-sync?"),
+            ("", "Who wrote it?"),
+        ] {
+            assert!(!only_repeats(said, asked), "{said} {asked}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_something_is_an_answer() {
+        assert!(is_refusal("Unknown") && is_refusal("Not in memory."));
+        assert!(!is_refusal("unknown host name"));
     }
 }

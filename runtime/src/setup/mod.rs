@@ -324,6 +324,7 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
         memory: options.memory,
         recall: options.recall,
         surprise: options.surprise,
+        condense: options.condense,
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
         write_bytes_per_day: options.write_bytes_per_day,

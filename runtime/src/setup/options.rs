@@ -9,7 +9,7 @@ use lcedge_memory::{KvDtype, SyncPolicy};
 use lcedge_models::{Card, MemoryChoice, WeightKind};
 
 use crate::beacons::Ratio;
-use crate::config::{Control, MemoryMode, RecallMode};
+use crate::config::{Condenser, Control, MemoryMode, RecallMode};
 use crate::limits::{
     ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BEACON_TOKENS_DEFAULT, BLOCK_TOKENS,
     CHUNK_TOKENS_DEFAULT, CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX,
@@ -30,6 +30,8 @@ pub struct SetupOptions {
     pub capacity_tokens: Option<usize>,
     /// Slots of the condensed tier; `None` takes the default.
     pub condensed_tokens: Option<usize>,
+    /// What condenses where the model has no beacons.
+    pub condense: Condenser,
     /// How finely beacons condense; `None` takes the default.
     pub ratio: Option<Ratio>,
     /// Breaks a tier on purpose, to show that it does something.
@@ -90,6 +92,7 @@ impl Default for SetupOptions {
             store: None,
             capacity_tokens: None,
             condensed_tokens: None,
+            condense: Condenser::default(),
             ratio: None,
             control: Control::None,
             read_only: false,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use lcedge::config::{MemoryMode, RecallMode};
+use lcedge::config::{Condenser, MemoryMode, RecallMode};
 use lcedge::memory::{KvDtype, SyncPolicy};
 use lcedge::models::WeightKind;
 
@@ -183,6 +183,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_CONDENSED", value_name = "TOKENS",
         help_heading = SIZES)]
     pub(crate) condensed: Option<usize>,
+    /// What condenses for a model without a trained memory (with --memory condensed): surprisal,
+    /// camelot or matching
+    #[arg(long, global = true, env = "LCEDGE_CONDENSE", value_name = "HOW",
+        default_value = "surprisal", help_heading = SIZES)]
+    pub(crate) condense: Condenser,
     /// What questions recall: kv (stored keys and values) or text (read again)
     #[arg(long, global = true, env = "LCEDGE_RECALL", value_name = "WHAT", default_value = "kv",
         help_heading = SIZES)]

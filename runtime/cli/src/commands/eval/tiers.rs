@@ -2,7 +2,7 @@
 //! equal number of slots.
 
 use lcedge::beacons::Ratio;
-use lcedge::config::{Control, MemoryMode};
+use lcedge::config::{Condenser, Control, MemoryMode};
 use lcedge::limits::RATIO_DEFAULT;
 use lcedge::models::Card;
 use lcedge::setup::{self, SetupOptions};
@@ -120,8 +120,11 @@ fn tiers(
         add(format!("condensed r{ratio}"), slots, options);
     }
     if ratios.is_empty() {
-        let options = arm(MemoryMode::Condensed, None, Control::None);
-        add("condensed by surprisal".to_owned(), slots, options);
+        for condense in Condenser::ALL {
+            let options =
+                SetupOptions { condense, ..arm(MemoryMode::Condensed, None, Control::None) };
+            add(format!("condensed by {}", condense.name()), slots, options);
+        }
     }
     let gist = card.memory.as_ref().and_then(|m| m.gist).map(|g| g.slots);
     if let Some(gist) = gist {
