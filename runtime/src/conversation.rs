@@ -125,7 +125,7 @@ pub fn asks_about_user(question: &str) -> bool {
         && !matches!(words.get(1), Some(&"old" | &"tall" | &"many" | &"much" | &"often"));
     words.first().is_some_and(|w| ASKS.contains(w))
         && words.len() <= WORDS_MAX
-        && has(&["my", "mine", "our", "ours", "i", "me", "we", "us"])
+        && (has(&["my", "mine", "our", "ours", "i", "me"]) || low.contains("did we "))
         && !has(&ADVICE)
         && !how
 }
@@ -231,6 +231,7 @@ mod tests {
             "What should I cook?",
             "What is the capital of Japan?",
             "What is the best way to train my dog?",
+            "Which planet do we live on?",
             "My name is Ana",
             "Tell me a joke",
             "",
