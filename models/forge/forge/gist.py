@@ -24,8 +24,9 @@ class Gist(nn.Module):
         super().__init__()
         e = 2 * config.head_dim
         self.slots, self.width = slots, width
+        draw = torch.Generator().manual_seed(7)
         for name, shape in self.shapes(config, slots, width).items():
-            t = torch.randn(config.layers, config.kv_heads, *shape)
+            t = torch.randn(config.layers, config.kv_heads, *shape, generator=draw)
             if name in ("query", "key", "question"):
                 t = t * shape[0] ** -0.5
             elif name == "slot":
