@@ -6,6 +6,8 @@ reads the beacons that leave their tier; it never sees tokens. `step` is the who
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -57,6 +59,13 @@ class Gist(nn.Module):
         """Takes the root mean square [layers, heads, E] of beacons' keys and values."""
         self.scale.copy_(1.0 / rms.clamp(min=1e-3))
         self.init.copy_(0.1 * torch.randn_like(self.init) * rms[:, :, None])
+
+    @torch.no_grad()
+    def zeroed(self) -> Gist:
+        """A copy whose states are all zeros: the control of a table."""
+        out = copy.deepcopy(self)
+        out.value.copy_(-torch.diag_embed(1.0 / self.scale))
+        return out
 
     def unbind(self) -> list[tuple[torch.Tensor, ...]]:
         """The weights of every layer, in the order of `NAMES`."""

@@ -216,7 +216,9 @@ class Decoder:
         wide = torch.float64 if self.dtype == torch.float64 else torch.float32
         return angles(pos, self.config, wide)
 
-    def plain(self, tokens: torch.Tensor, layers: Layers | None = None, taps=(), until: int | None = None):
+    def plain(
+        self, tokens: torch.Tensor, layers: Layers | None = None, taps=(), until: int | None = None, compiled=True
+    ):
         """Causal pass over [B, n] tokens -> (hidden [B, n, D], {layer: its input}).
 
         `until`: stop before this layer.
@@ -230,7 +232,7 @@ class Decoder:
                 seen[i] = x
             if i == until:
                 break
-            x = self.plain_layer(x, weights, rot, CAUSAL, self.config)
+            x = (self.plain_layer if compiled else plain_layer)(x, weights, rot, CAUSAL, self.config)
         return x, seen
 
     def run(

@@ -11,7 +11,7 @@ from .beacon import Beacons
 from .gist import Gist
 from .lora import LowRank
 from .layout import BLOCK, Sizes, Step, beacon_rows, build
-from .model import Decoder, batch_layouts, block_mask, heads, rms
+from .model import Decoder, batch_layouts, block_mask, heads, memory_layer, rms
 
 
 class Net(nn.Module):
@@ -37,11 +37,30 @@ class Net(nn.Module):
         layers = layers if layers is not None else self.lora.merged(self.decoder)
         mask = block_mask(batch["order"], batch["lo"], batch["hi"]) if flex else None
         dtype, layer = self.decoder.dtype, self.address.layer
+        if batch["asked"].shape[1] and "question" not in batch:
+            batch = batch | {"question": self.questions(batch, layers)}
         hidden, seen = self.decoder.run(
             batch, layers, self.beacons.qkv.to(dtype), self.beacons.embedding.to(dtype),
             mask=mask, taps=(layer,), int8=int8, until=until, folding=self.gist,
         )  # fmt: skip
         return hidden, seen[layer][:, : batch["tok"].shape[1]]
+
+    @torch.no_grad()
+    def questions(self, batch: dict, layers) -> torch.Tensor:
+        """Addresses of the questions that have a fold of their own: [B, asks, dim].
+
+        They come from a short pass over the end of the context and the question.
+        """
+        b, asks = batch["asked"].shape[:2]
+        out = torch.zeros(b * asks + 1, self.address.key.shape[1], device=self.decoder.device)
+        if batch["ask_tok"].shape[0]:
+            layer, tok = self.address.layer, batch["ask_tok"]
+            x = self.decoder.plain(tok, layers, (layer,), until=layer, compiled=False)[1][layer]
+            mask = torch.arange(tok.shape[1], device=tok.device)[None] >= batch["ask_from"][:, None]
+            found = self.address.queries(x, mask).to(out.dtype)
+            at = batch["ask_at"]
+            out[torch.where(at < 0, b * asks, at)] = found
+        return out[:-1].view(b, asks, -1)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All trained tensors by name; those of the gist once it was started or loaded."""
@@ -54,12 +73,14 @@ class Net(nn.Module):
         b, n = tokens.shape
         sizes = Sizes(rows=n, beacons=n // 4, memory=0)
         ratios = np.tile((4, 8, 16, 32), n // BLOCK)[: n // BLOCK]
-        lay = build([Step(0, n // 2), Step(n // 2, n, first=0)], ratios * 0, sizes, beacons=beacon_rows(ratios, n // BLOCK))
+        lay = build([Step(0, n)], ratios * 0, sizes, beacons=beacon_rows(ratios, n // BLOCK))
         batch = batch_layouts([lay.arrays()] * b, tokens.cpu().numpy(), self.decoder.device)
         d, every = self.decoder, tuple(range(self.decoder.config.layers))
         layers = layers if layers is not None else self.lora.merged(d)
         qkv = self.beacons.qkv.to(d.dtype)
+        compiled, d.memory_layer = d.memory_layer, memory_layer
         _, seen = d.run(batch, layers, qkv, self.beacons.embedding.to(d.dtype), taps=every)
+        d.memory_layer = compiled
         rows = torch.from_numpy(lay.order[n:] > 1).to(d.device)
         out = []
         for i in every:
