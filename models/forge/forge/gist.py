@@ -110,6 +110,19 @@ def step(x, looked, taken, seen, fresh: bool, weights, question=None) -> torch.T
     return torch.where(seen.any(1)[:, None, None, None], new, x)
 
 
+def afresh(looked, taken, asked, weights, question) -> torch.Tensor:
+    """The folds of all questions at once, each from the start: [B, H, Q x G, E]."""
+    init, scale, query, slot, *_, into = weights
+    look = ((init * scale[:, None]) @ query + slot)[None, :, None]
+    if question is not None:
+        look = look + torch.einsum("bqa,hap->bhqp", question.to(looked.dtype), into)[:, :, :, None]
+    b, h, n, p = looked.shape
+    look = look.expand(b, h, asked.shape[1], *look.shape[3:]).flatten(2, 3)
+    score = (look @ looked.transpose(2, 3) * p**-0.5).unflatten(2, (asked.shape[1], -1))
+    score = score.masked_fill(~asked[:, None, :, None], -1e9).flatten(2, 3)
+    return score.softmax(-1) @ taken
+
+
 def states(k, v, weights, fold, asked, question) -> tuple[torch.Tensor, torch.Tensor]:
     """All states of one layer: (keys, values) [B, H, (F + Q) x G, D].
 
@@ -121,12 +134,11 @@ def states(k, v, weights, fold, asked, question) -> tuple[torch.Tensor, torch.Te
     b = torch.cat([k, v], -1).to(kind)
     looked, taken = prepare(b, weights)
     x = weights[0][None].expand(b.shape[0], -1, -1, -1)
-    start, out = x, []
+    out = []
     for i in range(fold.shape[1]):
         x = step(x, looked, taken, fold[:, i], i == 0, weights)
         out.append(x)
-    for i in range(asked.shape[1]):
-        m = None if question is None else question[:, i].to(kind)
-        out.append(step(start, looked, taken, asked[:, i], True, weights, m))
+    if asked.shape[1]:
+        out.append(afresh(looked, taken, asked, weights, question))
     both = torch.cat(out, 2).to(k.dtype)
     return tuple(both.split(k.shape[-1], -1))

@@ -214,8 +214,9 @@ class Trainer:
     def run(self, stream, seconds: float, checkpoint: Path, steps: int = 0, every: float = 100.0):
         """Trains for `seconds` of this piece (or `steps`), or until the planned time is spent."""
         start = last = saved = tick = time.time()
-        first = self.step
+        first, waited, idle = self.step, 0.0, time.time()
         for batch in stream:
+            waited += time.time() - idle
             batch = to_device(batch, self.decoder.device)
             if self.recipe.folds and not self.net.has_gist:
                 self.net.start_gist(batch["tok"][:4, : self.recipe.rows // 128 * 64])
@@ -230,8 +231,8 @@ class Trainer:
                 now = time.time()
                 rate = batch["tok"].numel() * 50 / max(now - last, 1e-6)
                 if report:
-                    print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f}", flush=True)
-                last = now
+                    print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f} waited {waited:.1f}", flush=True)
+                last, waited = now, 0.0
             now = time.time()
             self.spent += now - tick if self.step - first > 6 or not self.compiled else 0.0
             tick = now
@@ -240,6 +241,7 @@ class Trainer:
                 saved = time.time()
             if (steps and self.step - first >= steps) or now - start > seconds or self.spent >= self.recipe.seconds:
                 break
+            idle = time.time()
         if self.compiled:
             torch.cuda.synchronize()
             print("peak GB", torch.cuda.max_memory_allocated() / 1e9, flush=True)
