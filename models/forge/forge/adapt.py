@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -50,7 +52,13 @@ def adapt(model: Path, out: Path, steps: int, text: Path | None = None, rank: in
             break
     trainer.save(out / "checkpoint.pt")
     sizes = export.write(trainer.net.tensors(), out)
-    again = export.net_of(decoder, out, recipe.address_layer)
+    weights_file = model if model.is_file() else model / "model.safetensors"
+    base = {"file": weights_file.name}
+    if weights_file.exists():
+        base["sha256"] = hashlib.sha256(weights_file.read_bytes()).hexdigest()
+    card = export.card(trainer.net.tensors(), out, recipe.address_layer, base)
+    (out / export.CARD_FILE).write_text(json.dumps(card, indent=1) + "\n")
+    again = export.net_of(decoder, out)
     drift = max(
         float((a.detach() - b.detach()).abs().max())
         for a, b in zip(again.tensors().values(), trainer.net.tensors().values())

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from .layout import RATIOS
+from .data.facts import ABSENT
+from .data.samples import SYSTEM
+from .layout import BLOCK, RATIOS
 from .model import Decoder
 from .net import Net
 from .weights import MATRICES
@@ -65,6 +68,38 @@ def write(tensors, out: Path, dtype=torch.float16, beacons: bool = True) -> dict
         if sizes[name] > BYTES_MAX:
             raise ValueError(f"{out / name}: {sizes[name]} bytes, more than {BYTES_MAX}")
     return sizes
+
+
+GIST_WORDS = {
+    "apply": "beacons that leave their tier are folded, oldest whole blocks first, in one fold; per layer and key head: "
+    "x = state [slots, 2 head_dim] of [k, v], k un-rotated, b = beacons [B, 2 head_dim]; x~ = x scale, b~ = b scale; "
+    "a = softmax over B of (x~ query + slot + m question) . (b~ key) / sqrt(width); c = a (b + b~ value); "
+    "z = max(sigmoid([x~, c~] . gate + gate_bias), fresh); next = (1 - z) x + z c",
+    "start": "gist.init with fresh = 1; init itself is never seen",
+    "seen": "slots at consecutive positions between the sinks and the beacons, once something has folded",
+    "question": "m = unit memory_query of the question for a fresh fold of the beacons of the blocks it finds; zeros otherwise",
+}
+"""How the gist applies, for the card."""
+
+
+def card(tensors: dict[str, torch.Tensor], folder: Path, address_layer: int, base: dict, more: dict | None = None) -> dict:
+    """`memory.json` of the files in `folder`: what they are and how they apply; `more` is added."""
+    files = {}
+    for name in (LORA_FILE, BEACON_FILE, GIST_FILE):
+        path = folder / name
+        if path.exists():
+            data = path.read_bytes()
+            files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    made = {
+        "base": base, "files": files, "lora": {"rank": tensors["lora.wq.a"].shape[1], "scale": 1.0},
+        "address": {"layer": address_layer, "dim": tensors["address.key"].shape[1], "keys_per_block": 4, "block": BLOCK},
+        "beacons": {"ratios": list(RATIOS)} if BEACON_FILE in files else None, "gist": None,
+        "prompt": {"system": SYSTEM, "absent": ABSENT},
+    }  # fmt: skip
+    if GIST_FILE in files:
+        slots, width = tensors["gist.slot"].shape[2:]
+        made["gist"] = {"slots": slots, "width": width} | GIST_WORDS
+    return made | (more or {})
 
 
 def read(folder: Path) -> dict[str, torch.Tensor]:
