@@ -385,6 +385,8 @@ def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int
     """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
     out: dict = {}
     for column in ("trained", "kept back", "needle"):
+        if column not in columns_:
+            continue
         composer, special = columns_[column]
         end = composer.sizes.rows - composer.branch_rows
         per = end // BLOCK

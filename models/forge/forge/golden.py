@@ -246,7 +246,7 @@ def real(model: Path, memory: Path, out: Path, tokenizer: Path | None = None) ->
         more = tokenizer_.encode(text * 8, add_special_tokens=False).ids[:256]
         made |= with_beacons(net, np.array(more), SHOWN)
         if net.has_gist:
-            made |= with_gist(net, np.array(more), SHOWN[::2], rows=(223, 255))
+            made |= with_gist(net, np.array(more), SHOWN[::2], rows=(255,))
     answer = decoder.generate([ids[0].tolist()], 16, tokenizer_.token_to_id("<|im_end|>"), layers)
     print("answer:", tokenizer_.decode(answer[0]), "| address score of the blocks:",
           net.address.score(made["memory_query"][None], made["memory_key"])[0].tolist())  # fmt: skip
