@@ -247,7 +247,7 @@ fn left(words: &[Word<'_>], means: bool) -> Vec<String> {
     let mut left = crate::cite::words(&left.join(" "));
     left.retain(|w| {
         let w = w.as_str();
-        !EMPTY.contains(&w) && !HELPERS.contains(&w) && !(means && MEANS.contains(&w))
+        !(EMPTY.contains(&w) || HELPERS.contains(&w) || means && MEANS.contains(&w))
     });
     left
 }
