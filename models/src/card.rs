@@ -3,6 +3,8 @@
 use lcedge_memory::Geometry;
 use serde::{Deserialize, Serialize};
 
+use crate::decoder::{CONTEXT_MAX, DIMENSION_MAX, FFN_MAX, VOCAB_MAX};
+
 /// How the weights of the big matrices are stored in the graph's external data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,6 +163,27 @@ impl Card {
             notes: Vec::new(),
             memory: None,
         }
+    }
+
+    /// A size that no model which is read here has, by name.
+    pub(crate) fn impossible(&self) -> Option<(&'static str, usize)> {
+        let sizes = [
+            ("layers", self.layers, DIMENSION_MAX),
+            ("hidden", self.hidden, DIMENSION_MAX),
+            ("ffn", self.ffn, FFN_MAX),
+            ("heads", self.heads, DIMENSION_MAX),
+            ("kv_heads", self.kv_heads, DIMENSION_MAX),
+            ("head_dim", self.head_dim, DIMENSION_MAX),
+            ("vocab", self.vocab, VOCAB_MAX),
+            ("context", self.context, CONTEXT_MAX),
+            ("positions", self.positions, 2 * CONTEXT_MAX),
+        ];
+        let wrong = sizes.into_iter().find(|&(_, n, max)| n == 0 || n > max);
+        let wrong = wrong.map(|(what, n, _)| (what, n));
+        wrong.or_else(|| {
+            let whole = self.heads.is_multiple_of(self.kv_heads);
+            (!whole).then_some(("kv_heads", self.kv_heads))
+        })
     }
 
     /// The shape of this model's K,V, with blocks of `block_tokens` tokens.

@@ -11,8 +11,10 @@ use serde::Serialize;
 /// Confidence below which memory is taken not to hold the answer.
 pub const THRESHOLD: f32 = 0.5;
 
-/// The same for a model with a trained memory, whose confidence is higher throughout.
-pub const THRESHOLD_TRAINED: f32 = 0.65;
+/// The same for a model with a trained memory. On the calibration family (120 facts, 300 absent
+/// ones) 76% of the facts were answered rightly at this threshold and 6% of the absent ones got an
+/// invented answer; at 0.3 84 and 11%, at 0.6 66 and 3%.
+pub const THRESHOLD_TRAINED: f32 = 0.45;
 
 /// What the confidence is computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -44,7 +46,7 @@ pub type Weights = [f32; 8];
 pub const STOCK: Weights = [2.7, 2.6, 2.4, 1.1, 0.0, 0.0, 0.0, -2.6];
 
 /// For a model with a trained memory.
-pub const TRAINED: Weights = [2.6, 1.6, 1.6, 1.4, 2.3, 0.0, -2.2, -4.0];
+pub const TRAINED: Weights = [3.7, 2.2, 1.9, 1.6, 3.3, 1.1, -3.1, -7.6];
 
 /// The confidence, 0 to 1.
 #[must_use]

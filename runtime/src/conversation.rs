@@ -125,7 +125,7 @@ pub fn asks_about_user(question: &str) -> bool {
         && !matches!(words.get(1), Some(&"old" | &"tall" | &"many" | &"much" | &"often"));
     words.first().is_some_and(|w| ASKS.contains(w))
         && words.len() <= WORDS_MAX
-        && has(&["my", "mine", "our", "ours", "i", "me", "we", "us"])
+        && (has(&["my", "mine", "our", "ours", "i", "me"]) || low.contains("did we "))
         && !has(&ADVICE)
         && !how
 }
@@ -133,11 +133,10 @@ pub fn asks_about_user(question: &str) -> bool {
 /// Whether what a person says is a question: it ends as one or begins as one.
 #[must_use]
 pub fn asks(text: &str) -> bool {
-    const OPENINGS: [&str; 34] = [
+    const OPENINGS: [&str; 33] = [
         "who", "whom", "whose", "what", "what's", "when", "where", "which", "why", "how", "is",
         "are", "am", "was", "were", "do", "does", "did", "has", "have", "had", "can", "could",
         "will", "would", "should", "shall", "may", "might", "who's", "where's", "when's", "how's",
-        "remind",
     ];
     let text = text.trim();
     if text.ends_with('?') {
@@ -147,7 +146,7 @@ pub fn asks(text: &str) -> bool {
     let low = text.to_lowercase();
     let mut words = low.split_whitespace().map(|w| w.trim_matches(end));
     let first = words.next().unwrap_or_default();
-    let tells = first == "tell" && words.next() == Some("me");
+    let tells = matches!(first, "tell" | "remind") && words.next() == Some("me");
     // "May" and "will" also open statements, but hardly without another sign of a question.
     tells || OPENINGS.contains(&first) && !text.ends_with(['.', '!'])
 }
@@ -207,7 +206,8 @@ mod tests {
 
     #[test]
     fn questions_are_known_by_their_end_or_their_beginning() {
-        for text in ["What is my name", "who?", "My name is?", "Tell me my name", "is it late"] {
+        for text in ["What is my name", "who?", "My name is?", "Remind me who I am.", "is it late"]
+        {
             assert!(asks(text), "{text}");
         }
         for text in ["My name is Ana", "Is it late, I said.", "I know who did it", "Tell Bob.", ""]
@@ -231,6 +231,7 @@ mod tests {
             "What should I cook?",
             "What is the capital of Japan?",
             "What is the best way to train my dog?",
+            "Which planet do we live on?",
             "My name is Ana",
             "Tell me a joke",
             "",

@@ -195,6 +195,29 @@ fn ctrl_c_stops_a_reply_and_twice_the_program() {
     world.json("memory verify --store memory").ok();
 }
 
+#[test]
+fn a_turn_that_was_replied_to_survives_a_kill() {
+    let world = World::new();
+    let mut command = world.command(CHAT.split(' '));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "The zebra is called Otto.").unwrap();
+    let mut line = String::new();
+    while !line.contains("\"turn\":1") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(search(&world, "Otto").len(), 1);
+    let ran = talk(&world, "And it goes on.\n").ok();
+    assert_eq!(ran.one("session")["turns"], 1);
+    assert_eq!(ran.one("answer")["turn"], 2);
+    world.json("memory verify --deep --store memory").ok();
+}
+
 /// What a turn of the real model gave, as one line.
 fn turns(world: &World, lines: &str) -> Vec<Value> {
     let variable = |name: &str| std::env::var_os(name);

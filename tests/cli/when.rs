@@ -50,6 +50,10 @@ fn lines_outside_of_a_time_are_not_cited() {
     assert!(!a["citations"].as_array().unwrap().is_empty());
     let a = ask(&world, &["Whose password failed between 10:00 and noon?"]);
     assert_eq!(hours(&a), ["10", "11"], "{a}");
+    let words = ["ask", "Whose password failed between 10:00 and noon?", "--store", "memory"];
+    let people = crate::world::finish(world.command(words).env("TZ", "UTC")).ok();
+    let looked = "(looked from 2026-03-02 10:00 until 2026-03-02 12:00)";
+    assert!(people.out.contains(looked), "{}", people.out);
     // The memory has nothing of that time: it is not taken for one.
     let a = ask(&world, &["Whose password failed in the last two minutes?", "--source", "day.log"]);
     assert!(a["since"].is_null() && hours(&a).len() > 1, "{a}");

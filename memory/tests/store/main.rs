@@ -7,6 +7,7 @@ mod damage;
 mod export;
 mod failing;
 mod forget;
+mod fuzzing;
 mod golden;
 mod helpers;
 mod model;
@@ -16,3 +17,8 @@ mod round_trip;
 mod search;
 mod sessions;
 mod sharing;
+
+#[path = "../../../tests/common/fuzz.rs"]
+mod fuzz;
+#[path = "../../../tests/common/largest.rs"]
+mod largest;

@@ -95,13 +95,16 @@ def command_eval(a) -> None:
 
 
 def command_export(a) -> None:
-    """Writes the files of a memory from a checkpoint."""
+    """Writes the files of a memory from a checkpoint, and a card that says how they apply."""
     state = torch.load(a.checkpoint, map_location="cpu", weights_only=False)
     export.write(state["tensors"], a.out, beacons=state["recipe"]["beacons"] > 0)
+    done = {k: state[k] for k in ("step", "spent", "tokens")} | {"recipe": state["recipe"]}
+    card = export.card(state["tensors"], a.out, state["recipe"]["address_layer"], {}, {"training": done})
+    (a.out / export.CARD_FILE).write_text(json.dumps(card, indent=1) + "\n")
 
 
 def command_mix(a) -> None:
-    """Adds the low-rank changes of exported memories: `--memory FOLDER:WEIGHT`, at least twice."""
+    """Adds the low-rank changes of exported memories: `--memory FOLDER:WEIGHT` (one: cuts its rank)."""
     parts = [m.rsplit(":", 1) for m in a.memory]
     print(export.mix([(Path(f), float(w)) for f, w in parts], a.rank, a.out))
 

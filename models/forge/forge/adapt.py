@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -35,20 +37,28 @@ def adapt(model: Path, out: Path, steps: int, text: Path | None = None, rank: in
     recipe = train.Recipe(
         rows=512, beacons=64, memory=768, batch=2, rank=rank, loss_rows=192, replay_chat=1,
         address_layer=config.layers * 3 // 5, replay_text=1, branch_rows=224, scale=0.25,
-        warm_up=5, seconds=1e9,
+        warm_up=5, seconds=1e9, folds=4, asks=2,
     )  # fmt: skip
     path = model / "tokenizer.json" if model.is_dir() else model
     stream = train.Stream(texts, words_from(body), path, recipe, pairs, rows, seed=1)
     trainer = train.Trainer(decoder, recipe, compiled=False)
     seen: list[float] = []
     for batch in train.loader(stream, 0, pin=False):
+        if not trainer.net.has_gist:
+            trainer.net.start_gist(batch["tok"][:4, :256])
         losses = trainer.train_step(batch)
         seen.append(float(losses["memory"].detach()))
         if len(seen) >= steps:
             break
     trainer.save(out / "checkpoint.pt")
     sizes = export.write(trainer.net.tensors(), out)
-    again = export.net_of(decoder, out, recipe.address_layer)
+    weights_file = model if model.is_file() else model / "model.safetensors"
+    base = {"file": weights_file.name}
+    if weights_file.exists():
+        base["sha256"] = hashlib.sha256(weights_file.read_bytes()).hexdigest()
+    card = export.card(trainer.net.tensors(), out, recipe.address_layer, base)
+    (out / export.CARD_FILE).write_text(json.dumps(card, indent=1) + "\n")
+    again = export.net_of(decoder, out)
     drift = max(
         float((a.detach() - b.detach()).abs().max())
         for a, b in zip(again.tensors().values(), trainer.net.tensors().values())

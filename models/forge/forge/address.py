@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .gist import ADDRESS
 from .layout import BLOCK
 from .model import rms
 from .weights import Config
 
 SLOTS = 4
-DIM = 128
+DIM = ADDRESS
 
 
 class Address(nn.Module):

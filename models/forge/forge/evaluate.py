@@ -23,17 +23,17 @@ import torch.nn.functional as F
 from . import layout, replay
 from .data import chat, corpus
 from .data.facts import ABSENT, Grammar, Item
-from .data.samples import DEFAULT_SYSTEM, Branch, Composer, Context, chat_prompt
+from .data.samples import DEFAULT_SYSTEM, Branch, Composer, Context, chat_prompt, gather_asks
 from .data.texts import cut_lines
 from .data.wordings import KEPT, TRAIN
 from .layout import BLOCK, Sizes, Step
 from .net import Net, to_device
 
 WINDOW, CHUNK = 1024, 256
-FACT_SIZES = Sizes(rows=2048, beacons=512, memory=8192)
+FACT_SIZES = Sizes(rows=2048, beacons=512, memory=8192, steps=24, folds=8, asks=8)
 PLAIN_SIZES = Sizes(rows=2048, beacons=0, memory=8192)
 """For a memory without beacons."""
-LOSS_SIZES = Sizes(rows=4096, beacons=1024, memory=6144, steps=24)
+LOSS_SIZES = Sizes(rows=4096, beacons=1024, memory=6144, steps=24, folds=16)
 BATCH = 20
 
 
@@ -46,21 +46,32 @@ class Tier:
     ratio: int = 0
     recall: bool = False
     int8: bool = False
-    lora: bool = True
+    focus: bool = False
+    """Of the recalled blocks, only those that hold the answer (one that does not, where nothing does)."""
+    tier: int | None = None
+    """Blocks that stay as beacons; the others are folded."""
+    asked: bool = False
+    """The recalled blocks are not laid: their beacons are folded for the question."""
 
 
 TIERS = (
     Tier("in window (2K)", full=True),
     Tier("recalled", recall=True),
     Tier("recalled int8", recall=True, int8=True),
+    Tier("right blocks alone, int8", recall=True, int8=True, focus=True),
     Tier("recalled int8 + r16", recall=True, int8=True, ratio=16),
     Tier("recalled int8 + r8", recall=True, int8=True, ratio=8),
     Tier("beacons r4", ratio=4),
     Tier("beacons r8", ratio=8),
     Tier("beacons r16", ratio=16),
     Tier("beacons r32", ratio=32),
+    Tier("gist of r4, for the question", ratio=4, tier=0, asked=True),
+    Tier("gist of r8, for the question", ratio=8, tier=0, asked=True),
+    Tier("gist of r8", ratio=8, tier=0),
     Tier("nothing"),
 )
+NEAR_TIERS = ("in window (2K)", "recalled int8", "right blocks alone, int8", "recalled int8 + r16", "beacons r8", "gist of r8, for the question")  # fmt: skip
+"""Tiers of the table of questions for what is not said of a name that is there."""
 
 
 def needle(g: Grammar) -> Item:
@@ -146,6 +157,7 @@ def _cases(composer: Composer, special, count: int):
             wanted = asked.blocks() if real else []
             branch.recalled = composer.recalled(wanted[:8], first // BLOCK, 8, holding)
             branch.kind, branch.absent = asked.item.kind, not real
+            branch.focus = tuple(wanted[:3]) or branch.recalled[:1]
             if rows + len(branch.ids) > composer.branch_rows or len(branches) >= 8:
                 continue
             branches.append(branch)
@@ -154,16 +166,40 @@ def _cases(composer: Composer, special, count: int):
     return cases, end, first
 
 
+def _near_cases(composer: Composer, cases, end: int, first: int):
+    """The same contexts with questions for what is not said of a name that is there."""
+    out = []
+    for this, _ in cases:
+        holding = [b for a in this.asked for b in a.blocks()]
+        branches, rows = [], 0
+        for a in this.asked:
+            if not a.item.near or max(b for _, b in a.spans) > first or len(branches) >= 8:
+                continue
+            branch = composer.branch(a.item.near[0], ABSENT, 1.0)
+            wanted = a.blocks()[:3]
+            branch.recalled = composer.recalled(wanted, first // BLOCK, 8, holding)
+            branch.kind, branch.absent, branch.focus = "near", True, tuple(wanted)
+            if rows + len(branch.ids) <= composer.branch_rows:
+                branches.append(branch)
+                rows += len(branch.ids)
+        out.append((this, branches))
+    return out
+
+
 def _lay(composer: Composer, case, tier: Tier, end: int, first: int) -> dict:
     this, branches = case
-    steps = [Step(0, end)] if tier.full else layout.chunks(end, CHUNK, 512)
+    steps = [Step(0, end)] if tier.full else layout.chunks(end, CHUNK, 512, tier.tier)
     start = 0 if tier.full else first
+    folded = 0 if tier.tier is None else max(0, start // BLOCK - tier.tier)
     ratios = np.full(-(-composer.sizes.rows // BLOCK), tier.ratio)
     ratios[start // BLOCK :] = 0
     laid = []
     for b in branches:
-        laid.append(Branch(b.ids, b.answer, b.query, 1.0, b.recalled if tier.recall else ()))
-    return composer.lay(this.ids[:end], steps, start, ratios, laid)
+        chosen = b.focus if tier.focus else b.recalled
+        made = Branch(b.ids, b.answer, b.query, 1.0, chosen if tier.recall else ())
+        made.asked = chosen if tier.asked else ()
+        laid.append(made)
+    return composer.lay(this.ids[:end], steps, start, ratios, laid, folded=folded)
 
 
 @torch.no_grad()
@@ -173,7 +209,9 @@ def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8=False, s
         part = samples[at : at + size]
         padded = part + [part[-1]] * (size - len(part)) if flex else part
         keys = [k for k in padded[0] if k not in ("query", "positive", "target", "weight")]
-        batch = to_device({k: np.stack([s[k] for s in padded]) for k in keys}, net.decoder.device)
+        stacked = {k: np.stack([s[k] for s in padded]) for k in keys}
+        room = int((stacked["ask_from"] >= 0).sum())
+        batch = to_device(stacked | gather_asks(stacked, room), net.decoder.device)
         hidden, middle = net.run(batch, layers, flex=flex, int8=int8, until=until)
         for i in range(len(part)):
             yield at + i, hidden[i], middle[i]
@@ -185,29 +223,41 @@ def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
     out: dict = {}
     for column, (composer, special) in columns_.items():
         cases, end, first = _cases(composer, special, contexts)
-        refuse = composer.encode(ABSENT)[0]
-        tiers = [t for t in TIERS if composer.sizes.beacons or not t.ratio]
-        for tier in tiers:
+        near = _near_cases(composer, cases, end, first)
+        for tier in TIERS:
+            if tier.ratio and not composer.sizes.beacons or tier.tier is not None and not net.has_gist:
+                continue
             count = defaultdict(lambda: [0, 0])
-            samples = [_lay(composer, c, tier, end, first) for c in cases]
-            for i, hidden, _ in run_batches(net, samples, layers, flex, tier.int8):
-                at = end
-                for b in cases[i][1]:
-                    a, z = at + b.answer[0], at + b.answer[1]
-                    at += len(b.ids)
-                    logits = net.decoder.logits(hidden[a - 1 : z - 1])
-                    best = logits.argmax(-1).cpu().numpy()
-                    exact = bool((best == np.array(b.ids[b.answer[0] : b.answer[1]])).all())
-                    if b.absent:
-                        _add(count["absent refused"], int(best[0]) == refuse)
-                    else:
-                        _add(count["answered"], exact)
-                        _add(count["wrongly refused"], int(best[0]) == refuse)
-                        _add(count["kind " + b.kind], exact)
+            _count(net, layers, composer, (cases, end, first), tier, flex, count)
+            if tier.name in NEAR_TIERS and not special:
+                _count(net, layers, composer, (near, end, first), tier, flex, count)
             out.setdefault(column, {})[tier.name] = {
                 k: [round(100 * s / max(1, n), 1), n] for k, (s, n) in sorted(count.items())
             }
     return out
+
+
+def _count(net: Net, layers, composer: Composer, asked, tier: Tier, flex: bool, count) -> None:
+    """Counts what is answered and refused of the questions `asked` = (cases, end, first)."""
+    cases, end, first = asked
+    refuse = composer.encode(ABSENT)[0]
+    samples = [_lay(composer, c, tier, end, first) for c in cases]
+    for i, hidden, _ in run_batches(net, samples, layers, flex, tier.int8):
+        at = end
+        for b in cases[i][1]:
+            a, z = at + b.answer[0], at + b.answer[1]
+            at += len(b.ids)
+            logits = net.decoder.logits(hidden[a - 1 : z - 1])
+            best = logits.argmax(-1).cpu().numpy()
+            exact = bool((best == np.array(b.ids[b.answer[0] : b.answer[1]])).all())
+            if b.absent:
+                _add(count["unsaid refused" if b.kind == "near" else "absent refused"], int(best[0]) == refuse)
+                continue
+            third = logits[0].topk(3).indices.tolist()
+            _add(count["answered"], exact)
+            _add(count["first token among three"], b.ids[b.answer[0]] in third and bool((best[1:] == np.array(b.ids[b.answer[0] + 1 : b.answer[1]])).all()))  # fmt: skip
+            _add(count["wrongly refused"], int(best[0]) == refuse)
+            _add(count["kind " + b.kind], exact)
 
 
 def _add(cell: list, hit: bool) -> None:
@@ -215,14 +265,33 @@ def _add(cell: list, hit: bool) -> None:
     cell[1] += 1
 
 
+@dataclass(frozen=True)
+class LossTier:
+    """What is seen behind the recent region: beacons of the last `tier` blocks, older ones folded."""
+
+    name: str
+    recent: int | None = 768
+    ratio: int = 0
+    tier: int | None = None
+    folded: bool = True
+    """False: what left the tier is gone."""
+    other: bool = False
+    """Control: everything before the recent region is another document of the same source."""
+    zeroed: bool = False
+    """Control: the gist's slots hold zeros."""
+
+
 LOSS_TIERS = (
-    ("full 4K", None, 0),
-    ("window 1024", 768, 0),
-    ("window 1536", 1280, 0),
-    ("window + r4", 768, 4),
-    ("window + r8", 768, 8),
-    ("window + r16", 768, 16),
-    ("window + r32", 768, 32),
+    LossTier("full 4K", None),
+    LossTier("window 1024"),
+    LossTier("window 1536", 1280),
+    *(LossTier(f"window + r{r}", ratio=r) for r in (4, 8, 16, 32)),
+    LossTier("window + r8 of another document", ratio=8, other=True),
+    LossTier("window + gist of r8", ratio=8, tier=0),
+    LossTier("window + gist of r8, zeroed", ratio=8, tier=0, zeroed=True),
+    LossTier("window + gist of r8, another document", ratio=8, tier=0, other=True),
+    LossTier("window + r8 of 12 blocks", ratio=8, tier=12, folded=False),
+    LossTier("window + r8 of 12 blocks + gist", ratio=8, tier=12),
 )
 
 
@@ -243,24 +312,42 @@ def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, s
                 piece = "".join(cut_lines(text, n * (3 if source.log else 5), r))
                 ids += tokenizer.encode(piece, add_special_tokens=False).ids
             contexts.append(np.array(ids[:n]))
-        for name, recent, ratio in LOSS_TIERS:
-            steps = [Step(0, n)] if recent is None else layout.chunks(n, CHUNK, recent)
-            first = steps[-1].first
-            ratios = np.full(n // BLOCK, ratio)
-            ratios[first // BLOCK :] = 0
-            samples = [composer.lay(ids, steps, first, ratios, []) for ids in contexts]
-            total = 0.0
-            for i, hidden, _ in run_batches(net, samples, layers, flex, size=8):
-                logits = net.decoder.logits(hidden[n - 513 : n - 1]).float()
-                target = torch.from_numpy(contexts[i][n - 512 :]).to(logits.device)
-                total += float(F.cross_entropy(logits, target))
-            out.setdefault(source.name, {})[name] = round(total / rows, 4)
+        for tier in LOSS_TIERS:
+            if tier.tier is None or net.has_gist:
+                loss = _tier_loss(net, layers, composer, contexts, tier, flex)
+                out.setdefault(source.name, {})[tier.name] = round(loss, 4)
     for cells in out.values():
         gap = cells["window 1024"] - cells["full 4K"]
-        for r_ in (4, 8, 16, 32):
-            gained = cells["window 1024"] - cells[f"window + r{r_}"]
-            cells[f"closed r{r_}"] = round(100 * gained / gap, 1) if abs(gap) > 1e-6 else None
+        cells["closed"] = {
+            k: round(100 * (cells["window 1024"] - v) / gap, 1) if abs(gap) > 1e-6 else None
+            for k, v in cells.items() if k.startswith("window +")
+        }  # fmt: skip
     return out
+
+
+def _tier_loss(net: Net, layers, composer: Composer, contexts, tier: LossTier, flex: bool) -> float:
+    """Mean nats a token of the last 512 tokens of `contexts`."""
+    n = LOSS_SIZES.rows
+    steps = [Step(0, n)] if tier.recent is None else layout.chunks(n, CHUNK, tier.recent, tier.tier)
+    first = steps[-1].first
+    ratios = np.full(n // BLOCK, tier.ratio)
+    ratios[first // BLOCK :] = 0
+    if not tier.folded:  # no beacons, nothing to fold
+        ratios[: steps[-1].folded] = 0
+    if tier.other:
+        pairs = zip(contexts, contexts[1:] + contexts[:1])
+        contexts = [np.concatenate([b[:first], a[first:]]) for a, b in pairs]
+    gist = net.gist
+    if tier.zeroed:
+        net.gist = gist.zeroed()
+    samples = [composer.lay(ids, steps, first, ratios, []) for ids in contexts]
+    total = 0.0
+    for i, hidden, _ in run_batches(net, samples, layers, flex, size=8):
+        logits = net.decoder.logits(hidden[n - 513 : n - 1]).float()
+        target = torch.from_numpy(contexts[i][n - 512 :]).to(logits.device)
+        total += float(F.cross_entropy(logits, target))
+    net.gist = gist
+    return total / len(contexts)
 
 
 def _bm25(documents: list[list[str]], queries: list[list[str]], k1: float = 1.2, b: float = 0.75):
@@ -298,6 +385,8 @@ def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int
     """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
     out: dict = {}
     for column in ("trained", "kept back", "needle"):
+        if column not in columns_:
+            continue
         composer, special = columns_[column]
         end = composer.sizes.rows - composer.branch_rows
         per = end // BLOCK
@@ -482,11 +571,12 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
     sets = columns(text_dir, words, tokenizer, 50_000, sizes)
     put("facts", lambda: facts(net, layers, sets, contexts, flex))
     put("assistant", lambda: assistant(net, layers, text_dir, tokenizer))
-    put("plain losses", lambda: plain_losses(net, layers, text_dir, tokenizer))
-    put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
-    if beacons:
+    if beacons and loss_rows:
         put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
-    put("written", lambda: written_answers(net, layers, sets))
+    if asked:
+        put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
+        put("written", lambda: written_answers(net, layers, sets))
+        put("plain losses", lambda: plain_losses(net, layers, text_dir, tokenizer))
     return table
 
 

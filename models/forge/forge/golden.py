@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import export, layout, tokens, weights
+from . import export, gist, layout, tokens, weights
 from .data.samples import memory_prompt
+from .gist import ADDRESS
 from .layout import BLOCK, Sizes, Step
 from .model import Decoder, batch_layouts, heads, project, rms
 from .net import Net
@@ -58,11 +59,15 @@ def tiny(out: Path) -> None:
     w = weights.random(TINY, 11)
     write_hf(w, out)
     decoder = Decoder(w)
-    net = Net(decoder, rank=2, address_layer=1)
+    net = Net(decoder, rank=2, address_layer=1, slots=6, width=5)
     for p in net.lora.parameters():
         p.normal_(std=0.15)
     net.beacons.qkv.add_(0.1 * torch.randn_like(net.beacons.qkv))
     net.beacons.embedding.normal_()
+    torch.manual_seed(12)
+    for p in net.gist.parameters():
+        p.add_(0.3 * torch.randn_like(p))
+    net.has_gist = True
     export.write(net.tensors(), out, dtype=torch.float32)
     lay = layout.build(STEPS, np.array(RATIOS), SIZES)
     tok = np.random.default_rng(2).integers(0, TINY.vocab, SIZES.rows)
@@ -88,6 +93,7 @@ def tiny(out: Path) -> None:
     save_file({k: v.contiguous() for k, v in made.items()}, out / "golden.safetensors")
     ids = np.random.default_rng(3).integers(0, TINY.vocab, 256)
     save_file(with_beacons(net, ids, every), out / "short.safetensors")
+    save_file(with_gist(net, ids, every), out / "gist_pass.safetensors")
 
 
 SHORT = ((64, 8), (45, 4), (37, 16), (46, 32))
@@ -136,6 +142,77 @@ def with_beacons(net: Net, ids: np.ndarray, shown: tuple[int, ...]) -> dict[str,
     return {f"beacons.{k}": v for k, v in made.items()}
 
 
+GIST_STEPS = (
+    Step(0, 192), Step(192, 224, first=128, folded=1), Step(224, 256, first=192, folded=2),
+)  # fmt: skip
+GIST_RATIOS = (4, 8, 16)
+"""Two folds (16 beacons, then 8), each seen by one step beside the beacons that stay."""
+
+
+def with_gist(net: Net, ids: np.ndarray, shown: tuple[int, ...], rows=(191, 192, 223, 224, 255)) -> dict:
+    """Folds for themselves, and a pass of three steps behind sinks, gist and beacons.
+
+    `ids` [256]. The steps are those of `GIST_STEPS`. The folds for themselves read pieces of the
+    pass's beacons; all values are of the layers `shown`.
+    """
+    d, n, g = net.decoder, len(ids), net.gist.slots
+    sizes = Sizes(rows=n, beacons=28, memory=(4 + g) * 2 + 12, folds=2, gist=g)
+    lay = layout.build(list(GIST_STEPS), np.array(GIST_RATIOS), sizes)
+    batch = batch_layouts([lay.arrays()], ids[None])
+    layers = net.lora.merged(d)
+    hidden, seen = d.run(
+        batch, layers, net.beacons.qkv.data, net.beacons.embedding.data, taps=shown, folding=net.gist
+    )
+    keys, values = [], []
+    for i in shown:
+        h = rms(seen[i][:, n:], layers.layer(i)[0], d.config.norm_eps)
+        _, k, v = heads(h @ net.beacons.qkv[i].T, d.config)
+        keys.append(k[0])
+        values.append(v[0])
+    k, v = torch.stack(keys), torch.stack(values)
+    made = {"layers": torch.tensor(shown, dtype=torch.int32)}
+    generator = torch.Generator().manual_seed(5)
+    asked = torch.nn.functional.normalize(torch.randn(2, ADDRESS, generator=generator), dim=-1)
+    nothing = torch.zeros(ADDRESS)
+    folds = (
+        (True, slice(0, 16), nothing), (False, slice(16, 24), asked[0]), (False, slice(24, 25), nothing),
+        (True, slice(6, 20), asked[1]),
+    )  # fmt: skip
+    state = None
+    for i, (fresh, part, question) in enumerate(folds):
+        state = fold_once(net.gist, shown, None if fresh else state, k[:, :, part], v[:, :, part], question)
+        next_key, next_value = state.split(d.config.head_dim, -1)
+        made |= {
+            f"fold{i}.fresh": torch.tensor([int(fresh)], dtype=torch.int32), f"fold{i}.question": question,
+            f"fold{i}.beacon_key": k[:, :, part], f"fold{i}.beacon_value": v[:, :, part],
+            f"fold{i}.next_key": next_key, f"fold{i}.next_value": next_value,
+        }  # fmt: skip
+    counts = [0, 4 + g + 8, 4 + g + 4]
+    made |= {
+        "pass.tokens": torch.from_numpy(ids).to(torch.int32), "pass.ratios": torch.tensor(GIST_RATIOS, dtype=torch.int32),
+        "pass.steps": torch.tensor([[s.start, s.end, s.first, s.folded] for s in GIST_STEPS], dtype=torch.int32),
+        "pass.pos": batch["pos"][0].to(torch.int32), "pass.key": k, "pass.value": v,
+        "pass.logit_rows": torch.tensor(rows, dtype=torch.int32), "pass.logits": d.logits(hidden[0, list(rows)]),
+    }  # fmt: skip
+    for i in (1, 2):
+        part = slice(sum(counts[:i]), sum(counts[: i + 1]))
+        made[f"pass.window_source.{i}"] = batch["source"][0, part].to(torch.int32)
+        made[f"pass.window_pos.{i}"] = batch["slot_pos"][0, part].to(torch.int32)
+    return {f"gist.{name}": t.detach().contiguous().clone() for name, t in made.items()}
+
+
+def fold_once(folding: gist.Gist, shown, state, key, value, question) -> torch.Tensor:
+    """One fold of the layers `shown`: [L, H, G, E] (None: afresh) and beacons [L, H, B, D]."""
+    out = []
+    for j, i in enumerate(shown):
+        weights = folding.unbind()[i]
+        looked, taken = gist.prepare(torch.cat([key[j], value[j]], -1)[None], weights)
+        x = weights[0][None] if state is None else state[j][None]
+        all_ = torch.ones(1, key.shape[2], dtype=torch.bool)
+        out.append(gist.step(x, looked, taken, all_, state is None, weights, question[None])[0])
+    return torch.stack(out)
+
+
 @torch.no_grad()
 def real(model: Path, memory: Path, out: Path, tokenizer: Path | None = None) -> None:
     """A plain causal pass of a trained memory: logits of two rows, block keys and a query."""
@@ -168,6 +245,8 @@ def real(model: Path, memory: Path, out: Path, tokenizer: Path | None = None) ->
     if (memory / export.BEACON_FILE).exists():
         more = tokenizer_.encode(text * 8, add_special_tokens=False).ids[:256]
         made |= with_beacons(net, np.array(more), SHOWN)
+        if net.has_gist:
+            made |= with_gist(net, np.array(more), SHOWN[::2], rows=(255,))
     answer = decoder.generate([ids[0].tolist()], 16, tokenizer_.token_to_id("<|im_end|>"), layers)
     print("answer:", tokenizer_.decode(answer[0]), "| address score of the blocks:",
           net.address.score(made["memory_query"][None], made["memory_key"])[0].tolist())  # fmt: skip

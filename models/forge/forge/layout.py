@@ -6,12 +6,14 @@ asked of the same state; none sees another). All beacons of a sample lie behind 
 
 For each step the window is, oldest first:
 
-    [ sinks | beacons of blocks that left | recalled blocks ] [ recent exact tokens | this step ]
+    [ sinks | gist | beacons of blocks that left | recalled blocks ] [ recent exact tokens | this step ]
 
 * recent tokens and the step's own tokens stand at their true distances;
 * the memory region ends just before the oldest recent token, so its keys are laid anew for each
   step: one copy of an un-rotated key for each step that sees it (a *memory slot*);
 * a token is seen once: exact while it is recent, through its block's beacons afterwards;
+* blocks whose beacons left their tier (`Step.folded`) are folded into the gist, one fold for each step
+  that folds more than the step before it; a question may have a fold of its own (`Step.asked`);
 * an ordinary token never sees the beacons of its own step; a beacon sees the tokens up to the last
   one it covers, whose position it takes, and the earlier beacons of its own step.
 
@@ -38,9 +40,11 @@ class Step:
     """One call of the decoder.
 
     Rows `start..end`. `first` is the oldest recent token (a multiple of `BLOCK`; 0: nothing has
-    left). `folded`: blocks before this one are no longer seen as beacons (their tier is full). `recalled`: blocks whose
-    exact keys and values are laid into the memory region, ascending. `branch`: hangs at the end of
-    the context instead of following the step before it.
+    left). `folded`: blocks before this one are no longer seen as beacons (their tier is full), but
+    through the gist where the sizes have one. `recalled`: blocks whose exact keys and values are
+    laid into the memory region, ascending. `branch`: hangs at the end of the context instead of
+    following the step before it. `asked`: blocks whose beacons are folded afresh for this question;
+    the result takes the place of the gist.
     """
 
     start: int
@@ -49,11 +53,15 @@ class Step:
     folded: int = 0
     recalled: tuple[int, ...] = ()
     branch: bool = False
+    asked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Static sizes of a batch: rows of tokens, of beacons and of memory slots."""
+    """Static sizes of a batch: rows of tokens, of beacons and of memory slots.
+
+    `folds`: folds of the context (0: there is no gist), `asks`: folds for questions, `gist`: slots.
+    """
 
     rows: int
     beacons: int
@@ -61,6 +69,9 @@ class Sizes:
     sinks: int = 4
     steps: int = 16
     """Largest number of steps of a sample."""
+    folds: int = 0
+    asks: int = 0
+    gist: int = 32
 
 
 class LayoutError(ValueError):
@@ -69,11 +80,13 @@ class LayoutError(ValueError):
 
 @dataclass
 class Layout:
-    """Arrays of one sample (int64). T = rows + beacons, K = T + memory.
+    """Arrays of one sample (int64). T = rows + beacons, K = T + memory, F = folds, Q = asks.
 
     `order` and `pos` [T]: order index and position of each query and of its own key.
     `lo`, `hi` [K]: the interval of queries that sees each key.
-    `beacon` [beacons]: embedding index of each beacon. `source` [memory]: row of T that a slot copies.
+    `beacon` [beacons]: embedding index of each beacon. `source` [memory]: row of T that a slot copies,
+    or T + gist x f + g for slot g of the gist after fold f (questions' folds come after the context's).
+    `fold` [F, beacons], `asked` [Q, beacons]: 1 where a fold reads a beacon.
     `slot_pos` [memory]: its position. `exact` [memory]: 1 where the slot is a recalled exact token.
     """
 
@@ -85,6 +98,8 @@ class Layout:
     source: np.ndarray
     slot_pos: np.ndarray
     exact: np.ndarray
+    fold: np.ndarray
+    asked: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
@@ -133,7 +148,7 @@ def check(steps: list[Step], sizes: Sizes) -> None:
         if step.first % BLOCK or step.first > min(step.start, context[-1].end):
             raise LayoutError(f"oldest recent token of {step}")
         left = step.first // BLOCK
-        if any(not 0 <= b < left for b in step.recalled) or step.folded > left:
+        if any(not 0 <= b < left for b in step.recalled + step.asked) or step.folded > left:
             raise LayoutError(f"recalled or folded blocks of {step} have not left the window")
     if len({s.first for s in steps if s.branch}) > 1:
         raise LayoutError("all branches share one recent region")
@@ -165,6 +180,8 @@ def build(
         source=np.zeros(sizes.memory, np.int64),
         slot_pos=np.zeros(sizes.memory, np.int64),
         exact=np.zeros(sizes.memory, np.int64),
+        fold=np.zeros((sizes.folds, sizes.beacons), np.int64),
+        asked=np.zeros((sizes.asks, sizes.beacons), np.int64),
     )
     row = np.arange(n)
     out.order[:n], out.order[n : n + nb] = 2 * row, 2 * last + 1
@@ -200,13 +217,15 @@ def _memory_slots(out: Layout, steps: list[Step], last: np.ndarray, sizes: Sizes
     n, at = sizes.rows, 0
     total = n + sizes.beacons
     block_of = last // BLOCK
-    for step in steps:
+    states = _folds(out, steps, block_of, sizes)
+    for step, state in zip(steps, states):
         if not step.first:
             continue
         shown = np.nonzero((block_of >= step.folded) & (block_of < step.first // BLOCK))[0]
+        gist = total + state * sizes.gist + np.arange(sizes.gist if state >= 0 else 0)
         exact = [np.arange(b * BLOCK, (b + 1) * BLOCK) for b in step.recalled]
         exact = np.concatenate(exact) if exact else np.zeros(0, np.int64)
-        source = np.concatenate([np.arange(sizes.sinks), n + shown, exact])
+        source = np.concatenate([np.arange(sizes.sinks), gist, n + shown, exact])
         base = int(out.pos[step.first]) - len(source)
         slots = slice(at, at + len(source))
         at += len(source)
@@ -217,6 +236,29 @@ def _memory_slots(out: Layout, steps: list[Step], last: np.ndarray, sizes: Sizes
         out.lo[total:][slots], out.hi[total:][slots] = 2 * step.start, 2 * step.end
 
 
+def _folds(out: Layout, steps: list[Step], block_of: np.ndarray, sizes: Sizes) -> list[int]:
+    """Marks what each fold reads; gives the state that each step sees (-1: none)."""
+    states, before, state, asks = [], 0, -1, 0
+    for step in steps:
+        left = np.nonzero((block_of >= before) & (block_of < step.folded))[0]
+        before = step.folded
+        if sizes.folds and len(left):
+            state += 1
+            if state >= sizes.folds:
+                raise LayoutError(f"more than {sizes.folds} folds")
+            out.fold[state, left] = 1
+        own = np.nonzero(np.isin(block_of, step.asked))[0]
+        if len(own) == 0:
+            states.append(state)
+            continue
+        if asks >= sizes.asks:
+            raise LayoutError(f"more than {sizes.asks} folds for questions")
+        out.asked[asks, own] = 1
+        states.append(sizes.folds + asks)
+        asks += 1
+    return states
+
+
 def _shift(out: Layout) -> None:
     """Moves all positions so that none is negative (only differences matter)."""
     low = min(0, int(out.slot_pos.min(initial=0)))
@@ -224,10 +266,14 @@ def _shift(out: Layout) -> None:
     out.slot_pos -= low
 
 
-def chunks(end: int, chunk: int, recent: int) -> list[Step]:
-    """Context steps of `chunk` tokens up to `end` that keep at most `recent` exact tokens."""
+def chunks(end: int, chunk: int, recent: int, tier: int | None = None) -> list[Step]:
+    """Context steps of `chunk` tokens up to `end` that keep at most `recent` exact tokens.
+
+    `tier`: blocks that stay as beacons; those before them are folded (None: all stay).
+    """
     steps = []
     for start in range(0, end, chunk):
-        first = -(-max(0, start - recent) // BLOCK) * BLOCK
-        steps.append(Step(start, min(start + chunk, end), min(first, start // BLOCK * BLOCK)))
+        first = min(-(-max(0, start - recent) // BLOCK) * BLOCK, start // BLOCK * BLOCK)
+        folded = 0 if tier is None else max(0, first // BLOCK - tier)
+        steps.append(Step(start, min(start + chunk, end), first, folded))
     return steps

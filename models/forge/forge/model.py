@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from . import gist
 from .weights import Config, MATRICES, Weights
 
 
@@ -167,12 +168,19 @@ def plain_layer(x, weights, rot, mask, config: Config) -> torch.Tensor:
     return feed_forward(x, ln2, gate_up, down, config.norm_eps)
 
 
-def memory_layer(x, weights, beacon_qkv, rot, slot_rot, source, exact, mask, rows, config):
-    """One layer of the exact pass. `exact`: None, or marks that make the recalled slots int8."""
+def memory_layer(x, weights, beacon_qkv, rot, slot_rot, source, exact, mask, rows, config, fold=None):
+    """One layer of the exact pass. `exact`: None, or marks that make the recalled slots int8.
+
+    `fold`: None, or (weights of the layer's gist, `fold`, `asked`, `question`) as `gist.states` takes.
+    """
     ln1, qkv, wo, ln2, gate_up, down = weights
     packed = project(rms(x, ln1, config.norm_eps), qkv, beacon_qkv, rows)
     q, k, v = heads(packed, config)
-    slot_k, slot_v = gather_rows(k, source), gather_rows(v, source)
+    all_k, all_v = k, v
+    if fold is not None:
+        state_k, state_v = gist.states(k[:, :, rows:], v[:, :, rows:], *fold)
+        all_k, all_v = torch.cat([k, state_k], 2), torch.cat([v, state_v], 2)
+    slot_k, slot_v = gather_rows(all_k, source), gather_rows(all_v, source)
     if exact is not None:
         slot_k, slot_v = fake_int8(slot_k, slot_v, exact)
     keys = torch.cat([rope(k, *rot), rope(slot_k, *slot_rot)], 2)
@@ -208,8 +216,13 @@ class Decoder:
         wide = torch.float64 if self.dtype == torch.float64 else torch.float32
         return angles(pos, self.config, wide)
 
-    def plain(self, tokens: torch.Tensor, layers: Layers | None = None, taps=()):
-        """Causal pass over [B, n] tokens -> (hidden [B, n, D], {layer: its input})."""
+    def plain(
+        self, tokens: torch.Tensor, layers: Layers | None = None, taps=(), until: int | None = None, compiled=True
+    ):
+        """Causal pass over [B, n] tokens -> (hidden [B, n, D], {layer: its input}).
+
+        `until`: stop before this layer.
+        """
         x = F.embedding(tokens, self.embedding)
         pos = torch.arange(tokens.shape[1], device=tokens.device)[None]
         rot = self.angles(pos)
@@ -217,7 +230,9 @@ class Decoder:
         for i, weights in enumerate((layers or self.layers).unbind()):
             if i in taps:
                 seen[i] = x
-            x = self.plain_layer(x, weights, rot, CAUSAL, self.config)
+            if i == until:
+                break
+            x = (self.plain_layer if compiled else plain_layer)(x, weights, rot, CAUSAL, self.config)
         return x, seen
 
     def run(
@@ -230,12 +245,14 @@ class Decoder:
         taps=(),
         int8: bool = False,
         until: int | None = None,
+        folding: gist.Gist | None = None,
     ):
         """The exact pass over a batch of layouts (`tok` [B, N] and the arrays of `Layout`).
 
         `beacon_qkv` [L, Q+2KV, D] and `beacon_embedding` [ratios, D] are needed when the batch has
         beacon rows. `mask` may hold a block mask. Returns (hidden of all T rows, {layer: its input}). `until`: stop before
-        this layer, after its input was tapped.
+        this layer, after its input was tapped. `folding` is needed when the layouts hold folds;
+        `batch["question"]` [B, asks, dim] holds the questions' addresses.
         """
         rows = batch["tok"].shape[1]
         x = F.embedding(batch["tok"], self.embedding)
@@ -247,6 +264,10 @@ class Decoder:
         rot, slot_rot = self.angles(batch["pos"]), self.angles(batch["slot_pos"])
         exact = batch["exact"] if int8 else None
         beacon = [None] * self.config.layers if beacon_qkv is None else beacon_qkv.unbind(0)
+        fold = [None] * self.config.layers
+        if folding is not None and batch["fold"].shape[1] + batch["asked"].shape[1]:
+            marks = batch["fold"].bool(), batch["asked"].bool(), batch.get("question")
+            fold = [(w, *marks) for w in folding.unbind()]
         seen = {}
         for i, weights in enumerate((layers or self.layers).unbind()):
             if i in taps:
@@ -255,7 +276,7 @@ class Decoder:
                 break
             x = self.memory_layer(
                 x, weights, beacon[i], rot, slot_rot, batch["source"], exact, mask, rows,
-                self.config,
+                self.config, fold[i],
             )  # fmt: skip
         return x, seen
 

@@ -44,6 +44,7 @@ class Recipe:
     muon_lr: float = 1.2e-3
     lora_lr: float = 1.0e-3
     embedding_lr: float = 2.0e-3
+    gist_lr: float = 1.0e-3
     address_lr: float = 1.0e-3
     address_pull: float = 0.1
     """Share of the address loss's gradient that reaches the decoder."""
@@ -55,6 +56,10 @@ class Recipe:
     """Rows at the end of a sample for questions."""
     steps: int = 24
     """Largest number of steps of a sample: eight chunks, the rest are questions."""
+    folds: int = 0
+    """Folds of a sample's context into the gist; 0: no gist."""
+    asks: int = 0
+    """Questions of a sample that may have a fold of their own."""
     scale: float = 1.0
     """Factor on chunk and window, for tiny models."""
     seconds: float = 1200.0
@@ -62,7 +67,7 @@ class Recipe:
 
     def sizes(self) -> Sizes:
         """Static sizes of a batch."""
-        return Sizes(self.rows, self.beacons, self.memory, steps=self.steps)
+        return Sizes(self.rows, self.beacons, self.memory, steps=self.steps, folds=self.folds, asks=self.asks)
 
 
 class Stream(torch.utils.data.IterableDataset):
@@ -118,6 +123,7 @@ class Trainer:
             {"params": self.lora_parameters, "peak": recipe.lora_lr},
             {"params": [self.net.beacons.embedding], "peak": recipe.embedding_lr},
             {"params": list(self.net.address.parameters()), "peak": recipe.address_lr},
+            {"params": list(self.net.gist.parameters()), "peak": recipe.gist_lr},
         ]
         self.adam = torch.optim.AdamW(
             groups, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=decoder.device != "cpu"
@@ -208,9 +214,12 @@ class Trainer:
     def run(self, stream, seconds: float, checkpoint: Path, steps: int = 0, every: float = 100.0):
         """Trains for `seconds` of this piece (or `steps`), or until the planned time is spent."""
         start = last = saved = tick = time.time()
-        first = self.step
+        first, waited, idle = self.step, 0.0, time.time()
         for batch in stream:
+            waited += time.time() - idle
             batch = to_device(batch, self.decoder.device)
+            if self.recipe.folds and not self.net.has_gist:
+                self.net.start_gist(batch["tok"][:4, : self.recipe.rows // 128 * 64])
             losses = self.train_step(batch)
             if self.step - first == 6:  # compiled by now: the clock starts
                 if self.compiled:
@@ -222,8 +231,8 @@ class Trainer:
                 now = time.time()
                 rate = batch["tok"].numel() * 50 / max(now - last, 1e-6)
                 if report:
-                    print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f}", flush=True)
-                last = now
+                    print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f} waited {waited:.1f}", flush=True)
+                last, waited = now, 0.0
             now = time.time()
             self.spent += now - tick if self.step - first > 6 or not self.compiled else 0.0
             tick = now
@@ -232,6 +241,7 @@ class Trainer:
                 saved = time.time()
             if (steps and self.step - first >= steps) or now - start > seconds or self.spent >= self.recipe.seconds:
                 break
+            idle = time.time()
         if self.compiled:
             torch.cuda.synchronize()
             print("peak GB", torch.cuda.max_memory_allocated() / 1e9, flush=True)
@@ -239,10 +249,17 @@ class Trainer:
 
 
 def prepare(text_dir: Path, recipe: Recipe, tokenizer_path: Path, replay_path: Path, seed: int, bytes_max=None):
-    """The stream of a training from packed texts and replay rows."""
+    """The stream of a training from packed texts and replay rows.
+
+    `words.json` beside the texts holds what was mined from them before.
+    """
     texts = {n: corpus.read(text_dir, n, bytes_max=bytes_max) for n in corpus.names()}
-    words = facts.words_from(texts["books"][:6_000_000] + texts["wikipedia"][:6_000_000])
-    words |= mined.mine(texts)
+    mined_ = text_dir / "words.json"
+    if mined_.exists():
+        words = json.loads(mined_.read_text())
+    else:
+        words = facts.words_from(texts["books"][:6_000_000] + texts["wikipedia"][:6_000_000])
+        words |= mined.mine(texts)
     known = text_dir / "synonyms.json"
     if known.exists():
         words["synonyms"] = json.loads(known.read_text())

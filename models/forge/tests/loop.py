@@ -30,12 +30,39 @@ def attention(q, k, v, config):
     return torch.cat(out)
 
 
-def window(step, state, ratios, context_end, sinks, config):
+def fold(state, beacons, weights, fresh, question=None):
+    """One fold, slot by slot: `state` [H, G, E] and `beacons` (key, value) [H, d] -> [H, G, E]."""
+    _, scale, query, slot, key, value, gate, gate_bias, asked = weights
+    out = []
+    for h in range(state.shape[0]):
+        b = torch.stack([torch.cat([k[h], v[h]]) for k, v in beacons])
+        looked, taken = (b * scale[h]) @ key[h], b + (b * scale[h]) @ value[h]
+        rows = []
+        for g in range(state.shape[1]):
+            x = state[h, g]
+            look = (x * scale[h]) @ query[h] + slot[h, g]
+            if question is not None:
+                look = look + question @ asked[h]
+            a = (looked @ look / looked.shape[1] ** 0.5).softmax(0)
+            c = a @ taken
+            z = torch.sigmoid(torch.cat([x * scale[h], c * scale[h]]) @ gate[h] + gate_bias[h])
+            rows.append(c if fresh else (1 - z) * x + z * c)
+        out.append(torch.stack(rows))
+    return torch.stack(out)
+
+
+def slots(state, config):
+    """A state's slots as (key, value) [H, d]."""
+    return [(x[:, : config.head_dim], x[:, config.head_dim :]) for x in state.unbind(1)]
+
+
+def window(step, state, ratios, context_end, sinks, config, gist=()):
     """Memory region and recent region as (un-rotated key, value, position)."""
     token_kv, beacon_kv = state
     items = []
     if step.first:
         items += [token_kv[i] for i in range(sinks)]
+        items += gist
         for block in range(step.folded, step.first // BLOCK):
             items += beacon_kv.get(block, [])
         for block in step.recalled:
@@ -54,12 +81,31 @@ def ends_group(row, ratio, cut):
     return (at - cut + 1) % ratio == 0 or at + 1 == BLOCK
 
 
-def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4, cuts=None):
-    """Hidden states of all tokens {row: [D]} after the last layer."""
+def gist_of(step, layer, held, beacon_kv, folding, questions, config):
+    """The gist's slots that a step sees in one layer. `held`: {layer: (state, folded blocks)}."""
+    if folding is None:
+        return []
+    weights = folding.unbind()[layer]
+    state, before = held.get(layer, (None, 0))
+    left = [kv for b in range(before, step.folded) for kv in beacon_kv.get(b, [])]
+    if left:
+        state = fold(weights[0] if state is None else state, left, weights, state is None)
+    held[layer] = (state, max(before, step.folded))
+    own = [kv for b in step.asked for kv in beacon_kv.get(b, [])]
+    if own:
+        return slots(fold(weights[0], own, weights, True, questions[step]), config)
+    return [] if state is None else slots(state, config)
+
+
+def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4, cuts=None, folding=None, questions=None):
+    """Hidden states of all tokens {row: [D]} after the last layer.
+
+    `folding`: the gist's weights; `questions`: {step: address}.
+    """
     c = decoder.config
     context_end = max(s.end for s in steps if not s.branch)
     state = [({}, {}) for _ in range(c.layers)]
-    hidden = {}
+    hidden, held = {}, {}
     for step in steps:
         rows = []  # (row, is beacon, x, position)
         for row in range(step.start, step.end):
@@ -70,7 +116,8 @@ def run(decoder, steps, ratios, tokens, beacon_qkv, beacon_embedding, sinks=4, c
                 rows.append((row, True, beacon_embedding[RATIOS.index(ratio)], pos))
         for layer in range(c.layers):
             ln1, qkv, wo, ln2, gate_up, down = decoder.layers.layer(layer)
-            before = window(step, state[layer], ratios, context_end, sinks, c)
+            slots_ = gist_of(step, layer, held, state[layer][1], folding, questions, c)
+            before = window(step, state[layer], ratios, context_end, sinks, c, slots_)
             old_k = [rotate(k, p, c) for k, _, p in before]
             old_k = torch.stack(old_k) if before else torch.zeros(0, c.kv_heads, c.head_dim).to(ln1)
             old_v = torch.stack([v for _, v, _ in before]) if before else old_k

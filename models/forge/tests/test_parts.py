@@ -1,5 +1,6 @@
 """The low-rank change, the address, export and the data, each against plain words."""
 
+import json
 import random
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from forge import export
 from forge.address import Address
 from forge.data.facts import ABSENT, Grammar
+from forge.data.samples import ASK_ROWS, draw_mode, gather_asks
 from forge.data.wordings import KEPT, TRAIN
 from forge.data.texts import Questions, log_fields
 from forge.lora import LowRank
@@ -51,6 +53,38 @@ def test_export_reads_back(decoder, tmp_path):
     again = export.net_of(decoder, tmp_path, 1)
     for name, t in net.tensors().items():
         assert torch.allclose(again.tensors()[name].float(), t.half().float(), atol=2e-3), name
+
+
+def test_a_gist_is_written_with_its_card(decoder, tmp_path):
+    net = Net(decoder, 3, 1, slots=5, width=7)
+    net.start_gist(torch.arange(256).view(2, 128) % decoder.config.vocab)
+    assert (net.gist.scale > 0).all()
+    export.write(net.tensors(), tmp_path)
+    card = export.card(net.tensors(), tmp_path, 1, {})
+    assert (card["gist"]["slots"], card["gist"]["width"]) == (5, 7)
+    assert set(card["files"]) == {export.LORA_FILE, export.BEACON_FILE, export.GIST_FILE}
+    (tmp_path / export.CARD_FILE).write_text(json.dumps(card))
+    again = export.net_of(decoder, tmp_path)
+    assert again.has_gist and again.gist.slots == 5
+    assert torch.allclose(again.gist.query.float(), net.gist.query.float(), atol=2e-3)
+
+
+def test_questions_with_a_fold_of_their_own_are_gathered():
+    starts = np.array([[-1, 3], [7, -1]])
+    rows = np.arange(4 * ASK_ROWS).reshape(2, 2, ASK_ROWS)
+    out = gather_asks({"ask_tok": rows, "ask_from": starts}, 3)
+    assert out["ask_at"].tolist() == [1, 2, -1]
+    assert (out["ask_tok"][0] == rows[0, 1]).all() and out["ask_from"].tolist() == [3, 7, 0]
+
+
+def test_modes_leave_beacons_alone_in_more_than_half_of_the_samples():
+    r = random.Random(4)
+    modes = [draw_mode(r, with_gist=True) for _ in range(3000)]
+    alone = [m for m in modes if m.beacons and not m.recall]
+    assert 0.5 < len(alone) / len(modes) < 0.65
+    assert np.mean([m.recent == 0 for m in alone]) > 0.6
+    assert 0.25 < np.mean([m.tier is not None for m in modes]) < 0.4
+    assert all(m.tier is None and not m.asked for m in [draw_mode(r) for _ in range(200)])
 
 
 def test_address_finds_what_it_is_told_to_find(config):

@@ -24,7 +24,7 @@ from .wordings import TRAIN, Wordings
 SYSTEM = "Answer from memory. If memory does not hold it, say: Not in memory."
 """The system line that marks a memory question."""
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-FIRST = 2.5
+FIRST = 3.0
 """Factor on the weight of an answer's first token: it is the one that has to be found."""
 ASKED_TEXT = 0.4
 """Weight of a token of text in a sample with questions (1 in a sample of plain text)."""
@@ -32,6 +32,12 @@ _HEADS = (
     re.compile(r"^\w{3} +\d+ [\d:]{8} \S+ "), re.compile(r"^\[[^\]]{8,40}\] "),
     re.compile(r"^\d{4}-\d\d-\d\d[T ][\d:.]+Z? (?:[\w.\-]+ )?"), re.compile(r"^\d{10}\.\d+\t"),
 )  # fmt: skip
+ASK_ROWS = 160
+"""Rows of the short pass that gives a question's address before its fold: the end of the context and the question."""
+_TEXT_KINDS = ("update", "several", "copy", "reply", "cloze", "read")
+"""Kinds that may be answered from elsewhere in the text, so that they are never called absent."""
+COARSE = {16: (0.25, 0.5), 32: (0.5, 0.75)}
+"""Share of questions that are to be refused where beacons of this ratio alone hold the answer: (text, logs)."""
 FOREIGN = 6
 """Largest number of questions of a sample that train the address."""
 POSITIVES = 8
@@ -95,6 +101,10 @@ class Branch:
     foreign: bool = False
     kind: str = ""
     absent: bool = False
+    asked: tuple[int, ...] = ()
+    """Blocks whose beacons are folded for this question."""
+    focus: tuple[int, ...] = ()
+    """Of the recalled blocks, those that hold the answer (for tables)."""
 
 
 @dataclass(frozen=True)
@@ -109,29 +119,39 @@ class Mode:
     recall: int = 0
     """Blocks recalled for a question; 0: none."""
     full: bool = False
+    tier: int | None = None
+    """Blocks that stay as beacons; those before them are folded into the gist. None: all stay."""
+    asked: bool = False
+    """Questions may have a gist of their own."""
 
 
 RATIO_SHARES = {4: 0.32, 8: 0.30, 16: 0.20, 32: 0.18}
 
 
-def draw_mode(r: random.Random, scale: float = 1.0, with_beacons: bool = True) -> Mode:
-    """A mode at random around the runtime's sizes (times `scale`, for tiny models)."""
+def draw_mode(r: random.Random, scale: float = 1.0, with_beacons: bool = True, with_gist: bool = False) -> Mode:
+    """A mode at random around the runtime's sizes (times `scale`, for tiny models).
+
+    More than half of the samples have beacons and nothing else behind a short recent region: beacons
+    learn only what is asked of them.
+    """
 
     def tokens(n: int) -> int:
         return max(BLOCK, int(n * scale) // BLOCK * BLOCK) if n else 0
 
     kind = r.random()
-    if kind < 0.15:
+    if kind < 0.12:
         return Mode(full=True, chunk=tokens(r.choice((256, 512))))
-    recent = tokens(r.choice((0, 256, 256, 512, 512, 640, 768, 1024)))
-    asked = tokens(r.choice((64, 128, 256, 320, 512, 768)))
-    recall = r.choice((2, 4, 6, 8, 8, 8, 8))
-    beacons = RATIOS
-    if kind < 0.45 or not with_beacons:
-        beacons = ()
-    elif kind >= 0.70:
-        recall = 0
-    return Mode(tokens(r.choice((256, 256, 512))), recent, asked, beacons, recall)
+    chunk = tokens(r.choice((256, 256, 512)))
+    recall = r.choice((1, 1, 1, 2, 4, 8, 8, 8))
+    asked = tokens(r.choice((0, 64, 128, 256, 320, 512)))
+    if kind < 0.28 or not with_beacons:
+        return Mode(chunk, tokens(r.choice((0, 256, 512, 512, 768, 1024))), asked, (), recall)
+    recent = tokens(r.choice((0, 0, 256, 512)))
+    if kind >= 0.42:
+        recent, recall = tokens(r.choice((0, 0, 0, 0, 0, 256, 512))), 0
+        asked = tokens(r.choice((0, 64, 64, 128, 256, 512)))
+    tier = r.choice((0, 0, 0, 1, 2, 4, 6, 8, 12)) if with_gist and r.random() < 0.45 else None
+    return Mode(chunk, recent, asked, RATIOS, recall, tier=tier, asked=with_gist and r.random() < 0.6)
 
 
 class Composer:
@@ -152,6 +172,7 @@ class Composer:
         self.chats, self.loss_rows, self.questions = chats or [], loss_rows, questions
         self.np = np.random.default_rng(seed)
         self.branch_rows, self.scale, self.text_items = branch_rows, scale, 6
+        self.asks_left = sizes.asks
 
     def encode(self, text: str) -> list[int]:
         """Token ids, no special tokens added."""
@@ -281,34 +302,43 @@ class Composer:
                 chosen.add(self.r.randrange(left))
         return tuple(sorted(chosen))
 
-    def _own(self, asked: Asked, mode: Mode, first: int, ratios, holding) -> Branch | None:
+    def _fold_for(self, mode: Mode, wanted: list[int], left: int, ratios, holding) -> tuple:
+        """Blocks whose beacons are folded for a question; none where the mode has no such fold."""
+        if not (mode.asked and left and self.asks_left > 0 and self.r.random() < 0.7):
+            return ()
+        found = self.recalled(wanted, left, self.r.choice((1, 2, 4, 8, 8)), holding)
+        found = tuple(b for b in found if ratios[b])
+        self.asks_left -= bool(found)
+        return found
+
+    def _own(self, asked: Asked, mode: Mode, first: int, ratios, holding, folded: int) -> Branch | None:
         """A question about this context: answered when its step can see the answer."""
         item, r = asked.item, self.r
         left = first // BLOCK
         gone = [b for b in asked.blocks() if b < left]
-        answer, recalled, absent = item.answer, (), False
-        covered = all(ratios[b] for b in gone)
-        if gone and mode.recall:
-            recall_it = r.random() < (0.85 if covered else 0.88) and len(gone) <= mode.recall
-            recalled = self.recalled(gone if recall_it else [], left, mode.recall, holding)
-            if not recall_it:
-                recalled = tuple(b for b in recalled if b not in gone)
-                absent = not covered
-        elif gone and not covered:
-            absent = True
-        elif mode.recall and left:
-            recalled = self.recalled([], left, mode.recall, holding)
-        if absent and (len(gone) < len(asked.blocks()) or item.kind in ("update", "several", "copy", "reply", "cloze", "read")):
+        recalled, fold, absent, coarse = (), (), False, 0
+        recall_it = bool(gone and mode.recall) and len(gone) <= max(mode.recall, 3) and r.random() < 0.87
+        if mode.recall and left:
+            count = max(mode.recall, len(gone)) if recall_it else mode.recall
+            recalled = self.recalled(gone if recall_it else [], left, count, holding)
+            recalled = recalled if recall_it else tuple(b for b in recalled if b not in gone)
+        if gone and not recall_it:
+            fold = self._fold_for(mode, gone if r.random() < 0.88 else [], left, ratios, holding)
+            seen = [ratios[b] if b in fold or b >= folded else 0 for b in gone]
+            absent, coarse = not all(seen), max(seen)
+            if not absent and coarse in COARSE and item.kind not in _TEXT_KINDS:
+                absent = r.random() < COARSE[coarse][item.kind.startswith("log")]
+        if absent and (len(gone) < len(asked.blocks()) or item.kind in _TEXT_KINDS):
             return None  # partly visible, or the same words may stand elsewhere
         chat = "plain" if r.random() < 0.08 else "memory"
         weight = 2.0 if absent else item.weight
-        if gone and not recalled and max(ratios[b] for b in gone) > 8:
+        if coarse > 8 and not absent:
             weight = max(1.0, weight / 2)  # hardly to be read: do not teach guessing
-        branch = self.branch(item.question, ABSENT if absent else answer, weight, chat)
-        branch.recalled, branch.kind, branch.absent = recalled, item.kind, absent
+        branch = self.branch(item.question, ABSENT if absent else item.answer, weight, chat)
+        branch.recalled, branch.kind, branch.absent, branch.asked = recalled, item.kind, absent, fold
         return branch
 
-    def _foreign(self, other: Context, this: Context, mode: Mode, left, holding) -> Branch | None:
+    def _foreign(self, other: Context, this: Context, mode: Mode, left, holding, ratios) -> Branch | None:
         """A question whose answer is in another context: absent here, and a query for the address."""
         choices = [a for a in other.asked if a.item.weight >= 5.0 and a.item.answer not in this.text]
         last = self.sizes.rows - self.branch_rows  # behind it the other sample's questions begin
@@ -322,9 +352,11 @@ class Composer:
         branch.kind, branch.absent = asked.item.kind, True
         if mode.recall and left:
             branch.recalled = self.recalled([], left, mode.recall, holding)
+        elif self.r.random() < 0.3:
+            branch.asked = self._fold_for(mode, [], left, ratios, holding)
         return branch
 
-    def _near(self, context: Context, mode: Mode, left: int, holding) -> Branch | None:
+    def _near(self, context: Context, mode: Mode, left: int, holding, ratios) -> Branch | None:
         """A question that looks like one that could be answered, and cannot."""
         choices = [a for a in context.asked if a.item.near]
         if not choices:
@@ -332,12 +364,14 @@ class Composer:
         asked = self.r.choice(choices)
         branch = self.branch(self.r.choice(asked.item.near), ABSENT, 2.0)
         branch.kind, branch.absent = "near", True
+        gone = [b for b in asked.blocks() if b < left]
         if mode.recall and left:
-            gone = [b for b in asked.blocks() if b < left]
             branch.recalled = self.recalled(gone[: mode.recall], left, mode.recall, holding)
+        elif self.r.random() < 0.5:
+            branch.asked = self._fold_for(mode, gone, left, ratios, holding)
         return branch
 
-    def branches(self, this: Context, other: Context, mode: Mode, first: int, ratios, cuts, end: int) -> list[Branch]:
+    def branches(self, this: Context, other: Context, mode: Mode, first: int, ratios, cuts, end: int, folded: int) -> list[Branch]:
         """Questions that fit the rows left for them."""
         r, out, rows = self.r, [], 0
         left = first // BLOCK
@@ -346,15 +380,16 @@ class Composer:
         r.shuffle(own)
         counts = self.counts(ratios, cuts)
         slots = self.sizes.memory - self._context_slots(mode, counts, end)
-        shown = int(counts[:left].sum())
+        shown = int(counts[folded:left].sum())
+        gist = self.sizes.gist if self.sizes.folds and counts[:folded].sum() else 0
         for _ in range(2 * self.sizes.steps):
             kind = r.random()
             if kind < 0.58:
-                branch = self._own(own.pop(), mode, first, ratios, holding) if own else None
-            elif kind < 0.83:
-                branch = self._foreign(other, this, mode, left, holding)
-            elif kind < 0.93:
-                branch = self._near(this, mode, left, holding)
+                branch = self._own(own.pop(), mode, first, ratios, holding, folded) if own else None
+            elif kind < 0.80:
+                branch = self._foreign(other, this, mode, left, holding, ratios)
+            elif kind < 0.94:
+                branch = self._near(this, mode, left, holding, ratios)
             else:
                 branch = None
                 if self.chats:
@@ -363,10 +398,13 @@ class Composer:
                     branch.kind = "chat"
             if branch is None:
                 continue
-            need = (self.sizes.sinks + shown + BLOCK * len(branch.recalled)) if left else 0
+            slots_ = max(gist, self.sizes.gist * bool(branch.asked))
+            need = (self.sizes.sinks + slots_ + shown + BLOCK * len(branch.recalled)) if left else 0
             if rows + len(branch.ids) > self.sizes.rows - end or need > slots or len(out) + 8 >= self.sizes.steps:
                 continue
             if branch.foreign and sum(b.foreign for b in out) >= FOREIGN:
+                continue
+            if sum(bool(b.asked) for b in out) + bool(branch.asked) > self.sizes.asks:
                 continue
             out.append(branch)
             rows += len(branch.ids)
@@ -377,10 +415,10 @@ class Composer:
         if mode.full:
             return 0
         total = 0
-        for step in layout.chunks(end, mode.chunk, mode.recent):
+        for step in layout.chunks(end, mode.chunk, mode.recent, mode.tier):
             if step.first:
-                total += self.sizes.sinks
-                total += int(counts[: step.first // BLOCK].sum())
+                total += self.sizes.sinks + int(counts[step.folded : step.first // BLOCK].sum())
+                total += self.sizes.gist if self.sizes.folds and counts[: step.folded].sum() else 0
         return total
 
     # ---- samples
@@ -412,15 +450,16 @@ class Composer:
         rows = self.sizes.rows
         reserve = self.r.randint(self.branch_rows * 3 // 4, self.branch_rows)
         end = rows - reserve
-        steps = [Step(0, end)] if mode.full else layout.chunks(end, mode.chunk, mode.recent)
+        steps = [Step(0, end)] if mode.full else layout.chunks(end, mode.chunk, mode.recent, mode.tier)
         first = 0
         if not mode.full:
             first = max(steps[-1].first, (end - mode.recent_asked) // BLOCK * BLOCK)
+        folded = 0 if mode.tier is None else max(0, first // BLOCK - mode.tier)
         ratios, cuts = self.ratios(mode, -(-rows // BLOCK))
         ratios[first // BLOCK :] = 0
-        branches = self.branches(this, other, mode, first, ratios, cuts, end)
+        branches = self.branches(this, other, mode, first, ratios, cuts, end, folded)
         since = self._since(steps, mode)
-        return self.lay(this.ids[:end], steps, first, ratios, branches, cuts, since)
+        return self.lay(this.ids[:end], steps, first, ratios, branches, cuts, since, folded)
 
     @staticmethod
     def _since(steps: list[Step], mode: Mode) -> int:
@@ -428,10 +467,15 @@ class Composer:
         left = [s.start for s in steps if s.first]
         return left[0] if mode.beacons and left else 128
 
-    def lay(self, ids: np.ndarray, steps: list[Step], first: int, ratios, branches: list[Branch], cuts=None, since: int = 128) -> dict:
+    def lay(
+        self, ids: np.ndarray, steps: list[Step], first: int, ratios, branches: list[Branch], cuts=None,
+        since: int = 128, folded: int = 0,
+    ) -> dict:  # fmt: skip
         """Arrays of a context with branches: layout, tokens, loss rows, address queries.
 
-        Text counts from row `since` on.
+        Text counts from row `since` on. `folded`: blocks that are folded when the questions come.
+        `ask_tok` [asks, ASK_ROWS], `ask_from` [asks]: the end of the context and the question that has
+        a fold of its own, and where the question begins in it (-1: none).
         """
         rows, end = self.sizes.rows, len(ids)
         tokens, weight = np.zeros(rows, np.int64), np.zeros(rows)
@@ -439,6 +483,8 @@ class Composer:
         weight[min(since, end // 2) : end] = 1.0
         query = np.full((FOREIGN, 2), -1)
         positive = np.full((FOREIGN, POSITIVES), -1)
+        ask_tok = np.zeros((self.sizes.asks, ASK_ROWS), np.int64)
+        ask_from, asks = np.full(self.sizes.asks, -1), 0
         at, foreign, steps = end, 0, list(steps)
         for b in branches:
             n = len(b.ids)
@@ -450,11 +496,17 @@ class Composer:
                 query[foreign] = at + b.query[0], at + b.query[1]
                 positive[foreign, : len(b.positives)] = b.positives
                 foreign += 1
-            steps.append(Step(at, at + n, first, 0, b.recalled, branch=True))
+            if b.asked:
+                said = np.concatenate([ids, b.ids[: b.query[1]]])[-ASK_ROWS:]
+                ask_tok[asks, ASK_ROWS - len(said) :] = said
+                ask_from[asks] = max(0, ASK_ROWS - (b.query[1] - b.query[0]))
+                asks += 1
+            steps.append(Step(at, at + n, first, folded, b.recalled, branch=True, asked=b.asked))
             at += n
         lay = layout.build(steps, ratios, self.sizes, cuts).arrays()
         text = ASKED_TEXT if branches else 1.0
-        return {**lay, **self._loss(tokens, weight, text), "query": query, "positive": positive}
+        ask = {"ask_tok": ask_tok, "ask_from": ask_from}
+        return {**lay, **self._loss(tokens, weight, text), "query": query, "positive": positive, **ask}
 
     def _loss(self, tokens: np.ndarray, weight: np.ndarray, text: float = 1.0) -> dict:
         """Rows whose next-token loss counts: all answers, and as many others as there is room for.
@@ -474,19 +526,26 @@ class Composer:
     def text_sample(self, this: Context, mode: Mode) -> dict:
         """Arrays of one sample of plain text."""
         rows = self.sizes.rows
-        steps = layout.chunks(rows, mode.chunk, rows if mode.full else mode.recent)
+        steps = layout.chunks(rows, mode.chunk, rows if mode.full else mode.recent, mode.tier)
         ratios, cuts = self.ratios(mode, -(-rows // BLOCK))
         since = self._since(steps, mode)
         return self.lay(this.ids, steps, steps[-1].first, ratios, [], cuts, since)
 
     def batch(self, size: int) -> dict[str, np.ndarray]:
-        """A batch of samples. A sample's foreign questions belong to the sample after it."""
+        """A batch of samples. A sample's foreign questions belong to the sample after it.
+
+        `ask_tok` and `ask_from` hold the first 4 questions with a fold for every 3 samples, `ask_at`
+        says whose they are (sample x asks + number, -1: none).
+        """
+        room = min(self.sizes.asks, 1) * (size * 4 // 3 + 1)
+        self.asks_left = room
         asked = [self.r.random() < self.questions for _ in range(size)]
         contexts = [self.context(None if a else 0) for a in asked]
         out = []
         for i, this in enumerate(contexts):
             while True:
-                mode = draw_mode(self.r, self.scale, self.sizes.beacons > 0)
+                mode = draw_mode(self.r, self.scale, self.sizes.beacons > 0, self.sizes.folds > 0)
+                before = self.asks_left
                 try:
                     if asked[i]:
                         sample = self.question_sample(this, contexts[(i + 1) % size], mode)
@@ -494,9 +553,21 @@ class Composer:
                         sample = self.text_sample(this, mode)
                     break
                 except layout.LayoutError:
-                    continue
+                    self.asks_left = before
             out.append(sample)
         stacked = {k: np.stack([s[k] for s in out]) for k in out[0]}
         shift = (np.arange(size)[:, None, None] + 1) % size * (self.sizes.rows // BLOCK)
         stacked["positive"] = np.where(stacked["positive"] >= 0, stacked["positive"] + shift, -1)
-        return stacked
+        return stacked | gather_asks(stacked, room)
+
+
+def gather_asks(stacked: dict, room: int) -> dict[str, np.ndarray]:
+    """`room` rows of questions that have a fold of their own: `ask_tok`, `ask_from`, `ask_at`."""
+    rows, starts = stacked["ask_tok"].reshape(-1, ASK_ROWS), stacked["ask_from"].reshape(-1)
+    valid = np.nonzero(starts >= 0)[0]
+    if len(valid) > room:
+        raise layout.LayoutError(f"{len(valid)} questions with a fold of their own do not fit {room}")
+    out = {"ask_tok": np.zeros((room, ASK_ROWS), np.int64), "ask_from": np.zeros(room, np.int64), "ask_at": np.full(room, -1)}
+    out["ask_tok"][: len(valid)], out["ask_from"][: len(valid)] = rows[valid], starts[valid]
+    out["ask_at"][: len(valid)] = valid
+    return out

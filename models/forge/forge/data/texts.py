@@ -81,6 +81,10 @@ def log_fields(line: str) -> list[tuple[str, str]]:
     return [(k, v) for k, v in found if 1 < len(v) < 60 and v not in ("-", "(empty)")]
 
 
+NO_FIELDS = "colour|owner|temperature|exit code|duration|session key|country|group|parent process|memory usage|disk|retry count|signature|serial number|role|region|queue|thread|certificate|user agent".split("|")  # fmt: skip
+"""Fields that few lines of the trained logs have."""
+
+
 class Questions:
     """Makes items from the lines of one context; `lines` stay where they are."""
 
@@ -120,7 +124,23 @@ class Questions:
         if isinstance(self.g, Wide) and self.r.random() < 0.4:
             form = self.r.choice(PLAIN_FIELDS)
         question = self.g.ask(form.format(n=n, k=k, x=x))
-        return Item([], question, v, "log field")
+        near = []
+        if isinstance(self.g, Wide):  # a value that is not there, or a field that the line lacks
+            other, name = self._changed(x), self.r.choice(NO_FIELDS)
+            near = [self.g.ask(form.format(n=n, k=k, x=other))] if other not in self.text else []
+            if name.split()[-1] not in line.lower():
+                near.append(self.g.ask(form.format(n=name, k=k, x=x)))
+        return Item([], question, v, "log field", near=near)
+
+    def _changed(self, x: str) -> str:
+        """A value that looks like `x`."""
+        digits = [i for i, c in enumerate(x) if c.isdigit()]
+        if not digits:
+            return self.g.word("low") if x.islower() else self.g.word("cap")
+        out = list(x)
+        for i in self.r.sample(digits, min(len(digits), self.r.randint(1, 4))):
+            out[i] = self.r.choice("0123456789")
+        return "".join(out)
 
     def _happening(self, index: int, line: str) -> Item | None:
         """A plain question about one thing in a line that is found by another."""
@@ -136,7 +156,9 @@ class Questions:
         v = match[wanted]
         if x == v or any(x in other for i, other in enumerate(self.lines) if i != index):
             return None
-        return Item([], self.g.pose(form.format(x=x)), v, "log event")
+        other = self._changed(x)
+        near = [] if other in self.text else [self.g.pose(form.format(x=other))]
+        return Item([], self.g.pose(form.format(x=x)), v, "log event", near=near)
 
     def _read(self, line: str) -> Item | None:
         """Who, what, when, where of one simple sentence."""

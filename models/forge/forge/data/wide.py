@@ -64,12 +64,24 @@ class Wide(Grammar):
         r = self.r
         if r.random() < 0.5:
             return self.value(r.choice("int code hex ip time date money name place word thing ver pct qty path phone mail phrase colour job lang animal food".split()))  # fmt: skip
-        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed"))
+        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed", "mixed", "joined", "joined"))
         if kind == "phrase":
             return " ".join(self.word("low") for _ in range(r.randint(1, 3)))
+        if kind == "joined":
+            return self.joined()
         if kind == "mixed":
             return self.shape()
         return self.word(kind)
+
+    def joined(self) -> str:
+        """Two or three pieces that seldom stand together: words, names, numbers, units, quotes."""
+        r, pieces = self.r, []
+        for _ in range(r.choice((2, 2, 2, 3))):
+            kind = r.choice(("low", "adj", "cap", "first", "name", "number", "token", "shape", "int", "verb"))
+            made = self.shape() if kind == "shape" else str(r.randint(2, 400)) if kind == "int" else self.word(kind)
+            pieces.append(made[0] if kind == "verb" else made)
+        text = r.choice((" ", " ", " ", " of ", " and ", "-", " / ", ", ")).join(pieces)
+        return r.choice((text, text, text, text.title(), f'"{text}"', f"({text})", text.upper()))[:48].strip()
 
     def shape(self) -> str:
         """A value of a random shape: letters, digits and marks."""
@@ -226,8 +238,21 @@ class Wide(Grammar):
         while True:
             item = self.r.choices(makers, (0.30, 0.15, 0.07, 0.06, 0.13, 0.06, 0.03, 0.04, 0.07, 0.08, 0.03))[0]()
             text = (" ".join(item.lines) + " " + item.question).lower()
+            item.near += self.unsaid(item)
             if item.answer and not any(mark in text for mark in KEPT_MARKS):
                 return item
+
+    def unsaid(self, item: Item) -> list[str]:
+        """A question for something that is not said of a name that is there."""
+        r = self.r
+        found = re.findall(r"\b[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})?\b", " ".join(item.lines))
+        if item.kind in ("update", "several", "columns", "join") or not found or r.random() < 0.5:
+            return []
+        who = r.choice(found)
+        if r.random() < 0.6:
+            return [self.inquire(self.attribute_name(), who)]
+        name = r.choice(self.w.attributes)[0]
+        return [] if name in " ".join(item.lines) else [self.inquire(name, who)]
 
     def composed(self) -> Item:
         """An attribute from any noun."""
@@ -320,6 +345,8 @@ class Wide(Grammar):
         if used:
             other = self._fill(frame)
             near = [self.pose(form.format(**other))]
+        if r.random() < 0.5:  # another thing about a name that is there
+            near.append(self.inquire(self.attribute_name(), slots[r.choice(list(slots))]))
         decoys = []
         for _ in range(r.choice((0, 0, 1, 2, 3)) if used else 0):
             decoys.append(self._framed(frame, self._fill(frame)))

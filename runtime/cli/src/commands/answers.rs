@@ -210,6 +210,9 @@ fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
         let text = paint.yellow("not in memory");
         out.line(format!("  {text}  {sure}; what comes nearest:"))?;
     }
+    if let Some(time) = a.time.as_ref().filter(|_| a.counted.is_none()) {
+        out.line(paint.dim(&format!("  (looked{})", time_words(time, &clock).replace(',', ""))))?;
+    }
     for c in &a.citations {
         out.line(format!("  {} {}", paint.cyan(&place(c)), clip(&c.text, TEXT_CHARS_MAX)))?;
     }
@@ -228,15 +231,22 @@ pub(super) fn counted_what(counted: &Counted, time: Option<&Range<i64>>, clock: 
     } else {
         format!("lines with {}", all.join(", "))
     };
-    if let Some(t) = time {
-        if t.start > i64::MIN {
-            what.push_str(&format!(", from {}", clock.minute(t.start)));
-        }
-        if t.end < i64::MAX {
-            what.push_str(&format!(", until {}", clock.minute(t.end)));
-        }
+    if let Some(time) = time {
+        what.push_str(&time_words(time, clock));
     }
     what
+}
+
+/// `, from 2026-03-02 04:10, until 2026-03-02 04:20`.
+fn time_words(time: &Range<i64>, clock: &Clock) -> String {
+    let mut words = String::new();
+    if time.start > i64::MIN {
+        words.push_str(&format!(", from {}", clock.minute(time.start)));
+    }
+    if time.end < i64::MAX {
+        words.push_str(&format!(", until {}", clock.minute(time.end)));
+    }
+    words
 }
 
 /// Longest line of a source that people are shown, in characters.

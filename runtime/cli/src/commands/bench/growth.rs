@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use lcedge::models::WeightKind;
 use lcedge_eval::log::{LogKind, LogOptions, generate};
 use serde_json::json;
 
@@ -71,7 +72,21 @@ pub(crate) fn run(context: &mut Context, args: &GrowthArgs) -> Result<u8, Failur
     let planned = session.plan().ram.total();
     let blocks = session.counters().blocks;
     session.close().map_err(Failure::from)?;
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Ok(0) };
+    let run = Run { samples, planned, blocks, model: ready.report.model };
+    conclude(context, &run, ready.report.weights)
+}
+
+/// What was seen.
+struct Run {
+    samples: Vec<Sample>,
+    planned: u64,
+    blocks: u64,
+    model: String,
+}
+
+fn conclude(context: &Context, run: &Run, weights: WeightKind) -> Result<u8, Failure> {
+    let (Some(first), Some(last)) = (run.samples.first(), run.samples.last()) else { return Ok(0) };
+    let planned = run.planned;
     let ratio = last.memory.anonymous as f64 / first.memory.anonymous.max(1) as f64;
     context.out.line(format!(
         "anonymous memory after {} tokens is {ratio:.3} of that after {}; peak {} of {} planned",
@@ -80,7 +95,7 @@ pub(crate) fn run(context: &mut Context, args: &GrowthArgs) -> Result<u8, Failur
         size::text(last.memory.peak),
         size::text(planned),
     ))?;
-    let speed = samples.get(1).map_or(f64::NAN, |warm| {
+    let speed = run.samples.get(1).map_or(f64::NAN, |warm| {
         last.tokens_per_cpu_second / warm.tokens_per_cpu_second.max(f64::MIN_POSITIVE)
     });
     context.out.line(format!(
@@ -90,12 +105,13 @@ pub(crate) fn run(context: &mut Context, args: &GrowthArgs) -> Result<u8, Failur
     ))?;
     context.out.event(&json!({
         "event": "bench", "name": "growth", "speed_ratio": (speed * 1e4).round() / 1e4,
-        "open_files_first": first.open_files, "open_files": last.open_files, "anon_ratio": (ratio * 1e4).round() / 1e4,
+        "open_files_first": first.open_files, "open_files": last.open_files,
+        "anon_ratio": (ratio * 1e4).round() / 1e4,
         "ram_anon_bytes": last.memory.anonymous, "ram_anon_first_bytes": first.memory.anonymous,
         "ram_peak_bytes": last.memory.peak, "ram_planned_bytes": planned,
-        "tokens": last.tokens, "first_tokens": first.tokens, "blocks": blocks,
-        "tokens_per_second": round(last.tokens_per_second), "model": ready.report.model,
-        "weights": ready.report.weights,
+        "tokens": last.tokens, "first_tokens": first.tokens, "blocks": run.blocks,
+        "tokens_per_second": round(last.tokens_per_second), "model": run.model,
+        "weights": weights,
     }))?;
     Ok(0)
 }

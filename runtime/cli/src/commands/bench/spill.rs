@@ -39,7 +39,8 @@ pub(crate) fn run(context: &mut Context, args: &BlocksArgs) -> Result<u8, Failur
     let sync: serde_json::Map<String, Value> =
         durable.iter().map(|(name, micros, _)| ((*name).to_owned(), json!(micros))).collect();
     out.event(&json!({
-        "event": "bench", "name": "spill", "commit_us_per_token": sync, "blocks": blocks, "n": blocks,
+        "event": "bench", "name": "spill", "commit_us_per_token": sync, "blocks": blocks,
+        "n": blocks,
         "blocks_per_second": per_second.round(), "bytes_per_second": rate.round(),
         "store_bytes": bytes, "payload_bytes": filled.payload_bytes, "encode_ms": encode_ms,
         "model": context.options.model,
