@@ -4,6 +4,8 @@
 //! A model that knows a name but not what is asked of it tends to give out what it does know. Only
 //! clear cases are told: an answer that might do passes.
 
+use crate::when::MONTHS;
+
 /// What a question's first words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -92,21 +94,6 @@ fn is_moment(answer: &str) -> bool {
         _ => false,
     }
 }
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
 
 #[cfg(test)]
 mod tests {

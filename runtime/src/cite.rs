@@ -179,10 +179,31 @@ pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
     wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
 }
 
-/// Whether a word is among others, or one of the same stem.
+/// Whether a word is among others, or one of the same stem; words with digits have none.
 #[must_use]
 pub fn holds_word(held: &[String], word: &str) -> bool {
-    held.iter().any(|h| h == word || same_stem(h, word))
+    let letters = |w: &str| w.chars().all(char::is_alphabetic);
+    let stem = letters(word);
+    held.iter().any(|h| {
+        h == word
+            || stem
+                && letters(h)
+                && (same_stem(h, word) || is_form_of(h, word) || is_form_of(word, h))
+    })
+}
+
+/// Whether a word is a short one with "s" or "es" behind it. What has no vowel within is a name
+/// and not a word: "sdas" is none of "sda".
+fn is_form_of(long: &str, short: &str) -> bool {
+    let vowel = |b: u8| matches!(b, b'a' | b'e' | b'i' | b'o' | b'u');
+    let hisses = short.ends_with(['s', 'x', 'z', 'o']);
+    short.len() == 3
+        && short.bytes().take(2).any(vowel)
+        && match long.strip_prefix(short) {
+            Some("s") => !short.ends_with('s'),
+            Some("es") => hisses,
+            _ => false,
+        }
 }
 
 /// Whether two words differ only in a common ending.
@@ -358,6 +379,26 @@ mod tests {
         let w = weigh(&words("user zorblax"), &held);
         assert!(w[1].1 > 2.0 * w[0].1, "{w:?}");
         assert!(coverage(&w, &held[0]) < 0.4);
+    }
+
+    #[test]
+    fn a_word_is_held_by_its_stem_and_an_identifier_as_it_is() {
+        for (held, word, want) in [
+            ("runs", "run", true),
+            ("run", "runs", true),
+            ("boxes", "box", true),
+            ("failed", "fail", true),
+            ("errors", "error", true),
+            ("sdas", "sda", false),
+            ("sdb", "sda", false),
+            ("pass", "pas", false),
+            ("rung", "run", false),
+            ("node", "node1", false),
+            ("node12", "node1", false),
+            ("id7s", "id7", false),
+        ] {
+            assert_eq!(holds_word(&[held.to_owned()], word), want, "{held} {word}");
+        }
     }
 
     #[test]

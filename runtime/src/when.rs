@@ -17,6 +17,22 @@ const LINE_BYTES_MAX: usize = 256;
 /// Clocks differ a little, and zones by up to a day.
 const AHEAD_MS: i64 = 26 * 3600 * 1000;
 
+/// The months.
+pub(crate) const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
 /// The present, and the machine's zone.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -47,6 +63,12 @@ impl Clock {
     #[must_use]
     pub fn at(&self, now_ms: i64) -> Self {
         Self { now_ms, zone: self.zone.clone() }
+    }
+
+    /// So long ago; `None` where that is before all dates.
+    pub(crate) fn before(&self, length_ms: i64) -> Option<i64> {
+        let ms = self.now_ms.checked_sub(length_ms)?;
+        Timestamp::from_millisecond(ms).ok().map(|_| ms)
     }
 
     /// Date and time of day, as the machine's zone has them.
@@ -116,9 +138,8 @@ impl Scan<'_> {
 
     /// A month's English name of three letters.
     fn month(&mut self) -> Option<i64> {
-        const NAMES: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
         let name = self.0.get(..3)?;
-        let at = NAMES.chunks(3).position(|n| n.eq_ignore_ascii_case(name))?;
+        let at = MONTHS.iter().position(|n| n.as_bytes()[..3].eq_ignore_ascii_case(name))?;
         self.0 = &self.0[3..];
         i64::try_from(at + 1).ok()
     }
@@ -356,6 +377,20 @@ impl LineTimes {
         Self { clock: Clock::system(), live: true, last: None }
     }
 
+    /// What follows was written at a time or before: times without a year are of the last one.
+    pub fn written_at(&mut self, unix_ms: i64) {
+        (self.clock.now_ms, self.live) = (unix_ms, false);
+    }
+
+    /// Goes on behind a block that was stored at a time; gives whether a line of it carries one.
+    pub fn go_on(&mut self, text: &[u8], starts_mid_line: bool, block_ms: i64) -> bool {
+        let clock = self.clock.at(block_ms.saturating_add(HALF_YEAR_MS));
+        let lines = text.split(|b| *b == b'\n').skip(usize::from(starts_mid_line));
+        let last = lines.filter_map(|line| line_time(line, &clock)).last();
+        self.last = last.or(self.last);
+        last.is_some()
+    }
+
     /// The time of the next line, or of its part from its start.
     pub fn line(&mut self, line: &[u8]) -> Option<i64> {
         self.last = line_time(line, &self.clock).or(self.last);
@@ -385,7 +420,6 @@ const HALF_YEAR_MS: i64 = 183 * 24 * 3600 * 1000;
 #[derive(Clone, Debug)]
 pub struct InTime<'a> {
     time: Option<(&'a Range<i64>, LineTimes)>,
-    now: i64,
 }
 
 impl<'a> InTime<'a> {
@@ -394,14 +428,14 @@ impl<'a> InTime<'a> {
     #[must_use]
     pub fn new(time: Option<&'a Range<i64>>, first: i64) -> Self {
         let clock = || Clock::system().at(first.saturating_add(HALF_YEAR_MS));
-        Self { time: time.map(|t| (t, LineTimes::new(clock()))), now: first }
+        Self { time: time.map(|t| (t, LineTimes::new(clock()))) }
     }
 
-    /// Whether the next line lies in it.
-    pub fn holds(&mut self, line: &[u8]) -> bool {
+    /// Whether the next line lies in it. While no line has carried a time, the time of the block
+    /// in which the line begins counts.
+    pub fn holds(&mut self, line: &[u8], block_ms: i64) -> bool {
         let Some((range, times)) = &mut self.time else { return true };
-        self.now = times.line(line).unwrap_or(self.now);
-        range.contains(&self.now)
+        range.contains(&times.line(line).unwrap_or(block_ms))
     }
 }
 
@@ -437,7 +471,7 @@ pub fn given(text: &str, clock: &Clock, end: bool) -> Result<i64, NotATime> {
         _ => {}
     }
     if let Some(ago) = ago(&word) {
-        return Ok(clock.now_ms.saturating_sub(ago));
+        return clock.before(ago).ok_or_else(none);
     }
     let upper = word.to_uppercase();
     let whole = |mut scan: Scan<'_>, f: &dyn Fn(&mut Scan<'_>) -> Option<i64>| {

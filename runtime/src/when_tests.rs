@@ -73,6 +73,40 @@ fn a_block_begins_when_its_first_line_was_written() {
 }
 
 #[test]
+fn a_continued_source_goes_on_in_the_time_of_its_last_line() {
+    let written = 1_772_424_000_000; // 2026-03-02T04:00
+    for (stored, mid, carries, next, want) in [
+        ("2026-03-02 04:00:00 a\n2026-03-02 05:00:00 b\n", false, true, "  trace\n", "05:00:00"),
+        ("Mar  2 04:00:07 a\n  trace\n", false, true, "  trace\n", "04:00:07"),
+        ("Mar  2 04:00:07 a\n", false, true, "Mar  2 06:00:00 b\n", "06:00:00"),
+        ("2026-03-02 04:00:00 the rest of a line\n", true, false, "  trace\n", "-"),
+        ("no time\n", false, false, "none\n", "-"),
+    ] {
+        let mut times = LineTimes::new(utc());
+        assert_eq!(times.go_on(stored.as_bytes(), mid, written), carries, "{stored}");
+        times.written_at(NOW);
+        let got = shown(times.block(next.as_bytes(), false)).replace("2026-03-02T", "");
+        assert_eq!(got, want, "{stored}{next}");
+    }
+}
+
+#[test]
+fn lines_without_a_time_are_of_their_own_block() {
+    let range = 50..1_900_000_000_000;
+    for (lines, want) in [
+        // Text and block's time of each line.
+        (vec![("a", 10), ("b", 10), ("c", 60)], vec![false, false, true]),
+        (vec![("2026-03-02 04:00:00 a", 10), ("b", 10)], vec![true, true]),
+        (vec![("a", 60), ("1970-01-01 00:00:00Z b", 60), ("c", 70)], vec![true, false, false]),
+    ] {
+        let mut in_time = InTime::new(Some(&range), lines[0].1);
+        let got: Vec<bool> =
+            lines.iter().map(|(line, ms)| in_time.holds(line.as_bytes(), *ms)).collect();
+        assert_eq!(got, want, "{lines:?}");
+    }
+}
+
+#[test]
 fn times_that_people_type_are_read() {
     for (text, start, end) in [
         ("2026-03-02", "2026-03-02T00:00:00", "2026-03-03T00:00:00"),
@@ -92,9 +126,17 @@ fn times_that_people_type_are_read() {
         assert_eq!(shown(given(text, &utc(), false).ok()), start, "{text}");
         assert_eq!(shown(given(text, &utc(), true).ok()), end, "{text}");
     }
-    for text in
-        ["", "soon", "2026-02-30", "25:00", "2026-03-02x", "3 apples", "999999999999999999d"]
-    {
+    for text in [
+        "",
+        "soon",
+        "2026-02-30",
+        "25:00",
+        "2026-03-02x",
+        "3 apples",
+        "999999999999999999d",
+        "106751991167d",
+        "5000000d",
+    ] {
         assert!(given(text, &utc(), false).is_err(), "{text}");
     }
     let said = given("soon", &utc(), false).unwrap_err().to_string();

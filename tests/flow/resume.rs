@@ -56,6 +56,50 @@ fn a_second_run_continues_and_restores_the_window() {
     assert_eq!((start.absorbed_bytes, start.version), (0, 2));
 }
 
+/// What a second run stores without times of its own is of the last line of the first.
+#[test]
+fn lines_go_on_in_the_time_of_the_line_before_a_break() {
+    for (first, same) in [("2026-03-02 04:00:00Z it failed\n", true), ("it failed\n", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        for part in [first, "  at one\n", "  at two\n"] {
+            let mut s = World::default().open(dir.path());
+            s.begin_source("a.log").unwrap();
+            s.feed(part.as_bytes()).unwrap();
+            s.finish_source().unwrap();
+            s.close().unwrap();
+        }
+        let s = World::default().open(dir.path());
+        let reader = s.reader().unwrap();
+        let blocks = reader.blocks_of(reader.sources()[0].id);
+        let times: Vec<i64> =
+            blocks.iter().map(|&b| reader.block(b).unwrap().time_unix_ms).collect();
+        assert!(times.len() == 3, "{times:?}");
+        assert_eq!(times[2] == times[0] && times[0] == 1_772_424_000_000, same, "{times:?}");
+    }
+}
+
+/// Lines without times are of the time at which they were fed, each of its own.
+#[test]
+fn what_was_fed_later_is_found_in_a_later_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut s = World::default().open(dir.path());
+    s.begin_source("notes").unwrap();
+    s.feed(b"the first note\n").unwrap();
+    s.drain(false).unwrap();
+    s.flush().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let between = lcedge::when::Clock::system().now_ms();
+    s.feed(b"the second note\n").unwrap();
+    s.finish_source().unwrap();
+    for (time, want) in
+        [(None, "2"), (Some(between..i64::MAX), "1"), (Some(i64::MIN..between), "1")]
+    {
+        let q = Question { time: time.clone(), ..Question::new("How many lines contain note?") };
+        let answer = s.answer_question(&q).unwrap();
+        assert_eq!(answer.text, want, "{time:?}");
+    }
+}
+
 #[test]
 fn a_restored_window_predicts_as_the_unbroken_one() {
     let text = log(60);

@@ -8,8 +8,11 @@ use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
 use crate::tail::{Cut, TailToken, block_tokens};
-use crate::when::{Clock, LineTimes};
+use crate::when::LineTimes;
 use crate::window::Wanted;
+
+/// Most stored blocks in which the last line with a time is looked for.
+const BLOCKS_BACK_MAX: usize = 16;
 
 /// Where a source begins in this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,7 @@ impl Session {
         });
         if let Some(state) = state.as_ref().filter(|s| s.blocks > 0) {
             self.recent_lost = true;
+            self.continue_times(state.id);
             self.find_point(name, state.id);
         }
         Ok(SourceStart {
@@ -99,7 +103,22 @@ impl Session {
     /// Says when the open source was last written, milliseconds since 1970 UTC: a line's time that
     /// has no year is of the last one before. Without this, the present counts.
     pub fn written_at(&mut self, unix_ms: i64) {
-        self.line_times = LineTimes::new(Clock::system().at(unix_ms));
+        self.line_times.written_at(unix_ms);
+    }
+
+    /// A line without a time has that of the last line before it that carries one, also when an
+    /// earlier run absorbed that.
+    fn continue_times(&mut self, source: SourceId) {
+        let Some(reader) = &self.reader else { return };
+        let mut next = reader.last_block(source).ok().flatten();
+        for _ in 0..BLOCKS_BACK_MAX {
+            let Some(id) = next else { return };
+            let (Ok(info), Ok(text)) = (reader.block(id), reader.text(id)) else { return };
+            if self.line_times.go_on(&text, info.starts_mid_line, info.time_unix_ms) {
+                return;
+            }
+            next = reader.neighbour(id, -1);
+        }
     }
 
     /// Whether what is stored of a source ends inside a line.

@@ -24,9 +24,9 @@ impl Session {
         for run in runs(Some(reader), &passages.blocks) {
             let name = reader.source(run.source).map(|s| s.name).unwrap_or_default();
             let scores = self.line_scores(reader, &run, query);
-            let mut times = run.times(reader, passages.time.as_ref());
+            let mut times = run.times(passages.time.as_ref());
             for (part, address) in run.lines().into_iter().zip(scores) {
-                if !times.holds(&run.text[part.start..part.end]) {
+                if !times.holds(&run.text[part.start..part.end], run.written(part.start)) {
                     continue;
                 }
                 let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
@@ -103,6 +103,8 @@ pub(super) struct Run {
     pub(super) text: Vec<u8>,
     /// Id, bytes and tokens of each block.
     blocks: Vec<(BlockId, usize, usize)>,
+    /// When each was written.
+    times: Vec<i64>,
 }
 
 /// A line within a run: offsets in its text.
@@ -115,9 +117,19 @@ struct Part {
 
 impl Run {
     /// Which of the lines lie in a time.
-    fn times<'a>(&self, reader: &Reader, time: Option<&'a Range<i64>>) -> InTime<'a> {
-        let first = self.blocks.first().and_then(|b| reader.block(b.0).ok());
-        InTime::new(time, first.map_or(0, |b| b.time_unix_ms))
+    fn times<'a>(&self, time: Option<&'a Range<i64>>) -> InTime<'a> {
+        InTime::new(time, self.times.first().copied().unwrap_or(0))
+    }
+
+    /// When the block that holds a byte was written.
+    fn written(&self, at: usize) -> i64 {
+        let mut end = 0;
+        let in_it = |b: &(BlockId, usize, usize)| {
+            end += b.1;
+            at < end
+        };
+        let block = self.blocks.iter().position(in_it);
+        self.times.get(block.unwrap_or(0)).copied().unwrap_or(0)
     }
 
     fn lines(&self) -> Vec<Part> {
@@ -157,6 +169,7 @@ pub(super) fn runs(reader: Option<&Reader>, ids: &[BlockId]) -> Vec<Run> {
             {
                 run.text.extend_from_slice(&text);
                 run.blocks.push(block);
+                run.times.push(info.time_unix_ms);
             }
             _ => all.push(Run {
                 source: info.source,
@@ -164,6 +177,7 @@ pub(super) fn runs(reader: Option<&Reader>, ids: &[BlockId]) -> Vec<Run> {
                 line_start: info.span.line_start,
                 text,
                 blocks: vec![block],
+                times: vec![info.time_unix_ms],
             }),
         }
     }

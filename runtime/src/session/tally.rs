@@ -55,8 +55,10 @@ impl Session {
     /// As [`Session::ask`].
     pub fn answer_question(&mut self, question: &Question) -> Result<Answer, AskError> {
         let clock = Clock::system();
-        let asked = understand(&question.text, &clock);
-        if self.reader.is_none() || asked == Understood::default() {
+        let Some(reader) = &self.reader else { return self.ask(question) };
+        let names: Vec<String> = sources(reader, question).into_iter().map(|s| s.name).collect();
+        let asked = understand(&question.text, &clock, &names);
+        if asked == Understood::default() {
             return self.ask(question);
         }
         let start = Instant::now();
@@ -64,16 +66,33 @@ impl Session {
         self.drain(false)?;
         self.flush()?;
         self.look_again();
-        let mut question = question.clone();
-        let (time, has_some) = self.time_of(&asked, &question, &clock);
-        let counts = asked.count.is_some() || asked.happened;
-        if counts || has_some {
-            question.time = time;
+        let mut ordinary = question.clone();
+        let mut counts = question.clone();
+        if let (Some(name), Some(reader)) = (&asked.source, &self.reader) {
+            let of_name = sources(reader, question).into_iter().filter(|s| s.name == *name);
+            counts.sources = Some(of_name.map(|s| s.id).collect());
         }
-        match &asked.count {
-            Some(wanted) => self.counted(&question, wanted, start),
-            None if asked.happened => self.counted(&question, &Wanted::default(), start),
-            None => self.ask(&question),
+        let (time, has_some) = self.time_of(&asked, &counts, &clock);
+        if has_some {
+            ordinary.time.clone_from(&time);
+        }
+        let wanted = match asked.count {
+            Some(wanted) => wanted,
+            None if asked.happened => Wanted::default(),
+            None => return self.ask(&ordinary),
+        };
+        counts.time = time;
+        let whole = asked.source.is_some() && !asked.happened;
+        let Some((counted, states)) = self.counted(&counts, &wanted, whole, start)? else {
+            return self.ask(&ordinary);
+        };
+        if counted.found && !states {
+            return Ok(counted);
+        }
+        match self.ask(&ordinary) {
+            Ok(answer) if answer.found || states => Ok(answer),
+            Ok(_) | Err(AskError::Long { .. }) => Ok(counted),
+            Err(e) => Err(e),
         }
     }
 
@@ -100,21 +119,29 @@ impl Session {
     }
 
     /// Counts the lines that hold what is wanted; the first and the last of them are the citations.
+    /// `whole`: without words, empty lines count too. Also gives whether each line states how
+    /// often something is, so that their number is no answer; `None` without a store.
     fn counted(
-        &mut self,
+        &self,
         question: &Question,
         wanted: &Wanted,
+        whole: bool,
         start: Instant,
-    ) -> Result<Answer, AskError> {
-        let Some(reader) = &self.reader else { return self.ask(question) };
+    ) -> Result<Option<(Answer, bool)>, AskError> {
+        let Some(reader) = &self.reader else { return Ok(None) };
         let everything = wanted.words.is_empty() && wanted.phrases.is_empty();
+        let blank = whole && everything;
         let mut evidence = Evidence::new(question.citations_max, everything);
-        let mut lines = 0;
+        let (mut lines, mut stating) = (0, 0);
         for source in sources(reader, question) {
             each_line(reader, &source, question.time.as_ref(), &mut |line| {
                 let text = String::from_utf8_lossy(line.text);
-                if !text.trim().is_empty() && holds(&text, wanted) && tells(&source.name, &text) {
+                let empty = text.trim().is_empty();
+                if empty && blank {
                     lines += 1;
+                } else if !empty && holds(&text, wanted) && tells(&source.name, &text) {
+                    lines += 1;
+                    stating += u64::from(!everything && states_frequency(&text, wanted));
                     evidence.add(&source.name, &line, &text);
                 }
             })?;
@@ -123,7 +150,7 @@ impl Session {
             Counted { lines, words: wanted.words.clone(), phrases: wanted.phrases.clone() };
         let found = lines > 0;
         let text = if found { lines.to_string() } else { String::new() };
-        Ok(Answer {
+        let answer = Answer {
             question: question.text.clone(),
             said: text.clone(),
             text,
@@ -141,7 +168,8 @@ impl Session {
             restored_tokens: 0,
             answer_tokens: 0,
             ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
+        };
+        Ok(Some((answer, found && stating == lines)))
     }
 }
 
@@ -169,6 +197,20 @@ fn written(reader: &Reader, question: &Question) -> Vec<(i64, i64)> {
         }));
     }
     all
+}
+
+/// Whether a line says how often something is, with words that are not looked for.
+fn states_frequency(line: &str, wanted: &Wanted) -> bool {
+    const FREQUENCIES: [&str; 11] = [
+        "every", "daily", "hourly", "weekly", "monthly", "yearly", "nightly", "once", "twice",
+        "times", "per",
+    ];
+    let held = words(line);
+    let asked = |f: &str| {
+        wanted.words.iter().any(|w| w == f)
+            || wanted.phrases.iter().any(|p| p.to_lowercase().contains(f))
+    };
+    FREQUENCIES.iter().any(|f| held.iter().any(|h| h == f) && !asked(f))
 }
 
 fn holds(line: &str, wanted: &Wanted) -> bool {
@@ -199,14 +241,14 @@ fn each_line(
 ) -> Result<(), AskError> {
     let mut text: Vec<u8> = Vec::new();
     let (mut number, mut byte) = (1, 0);
-    let mut begun = (BlockId(0), 0.0);
+    let mut begun = (BlockId(0), 0.0, 0);
     let mut in_time: Option<InTime<'_>> = None;
     for id in reader.blocks_of(source.id) {
         let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
         let info: BlockInfo = reader.block(id).map_err(read)?;
         let in_time = in_time.get_or_insert_with(|| InTime::new(time, info.time_unix_ms));
-        let mut send = |text: &[u8], number, byte_start, (block, surprise)| {
-            if in_time.holds(text) {
+        let mut send = |text: &[u8], number, byte_start, (block, surprise, ms)| {
+            if in_time.holds(text, ms) {
                 give(Found { number, byte_start, text, block, surprise });
             }
         };
@@ -221,7 +263,7 @@ fn each_line(
             (number, byte) = (info.span.line_start, info.span.byte_start);
         }
         let more = reader.text(id).map_err(read)?;
-        let own = (id, info.surprise_nats / f32::from(info.tokens.max(1)));
+        let own = (id, info.surprise_nats / f32::from(info.tokens.max(1)), info.time_unix_ms);
         for part in more.split_inclusive(|b| *b == b'\n') {
             if text.is_empty() {
                 begun = own;
@@ -237,9 +279,9 @@ fn each_line(
         }
     }
     if let Some(mut in_time) = in_time.filter(|_| !text.is_empty())
-        && in_time.holds(&text)
+        && in_time.holds(&text, begun.2)
     {
-        let (block, surprise) = begun;
+        let (block, surprise, _) = begun;
         give(Found { number, byte_start: byte, text: &text, block, surprise });
     }
     Ok(())
@@ -305,6 +347,19 @@ mod tests {
         assert!(!holds(line, &wanted(&["fail", "root"], &[])));
         assert!(!holds(line, &wanted(&[], &["password failed"])));
         assert!(!holds(line, &wanted(&["10.0.3.77"], &[])));
+    }
+
+    #[test]
+    fn a_line_that_states_how_often_is_told() {
+        let wanted = |w: &str| Wanted { words: words(w), phrases: Vec::new() };
+        for (line, asked, want) in [
+            ("The filter was changed every 90 days", "filter changed", true),
+            ("The filter was changed twice.", "filter changed", true),
+            ("The filter was changed on May 2", "filter changed", false),
+            ("nightly backup failed", "nightly backup failed", false),
+        ] {
+            assert_eq!(states_frequency(line, &wanted(asked)), want, "{line}");
+        }
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Talk {
         }
         let question = Question { citations_max: self.citations_max, ..Question::new(text) };
         match self.session()?.answer_question(&question) {
-            Ok(a) if !a.found && a.counted.is_none() && a.recall == RecallMode::Kv => {
+            Ok(a) if !a.found && a.recall == RecallMode::Kv => {
                 // A turn's keys and values were computed behind the turns before it, which may say
                 // otherwise: its text alone is read again.
                 let recall = Some(RecallMode::Text);
