@@ -97,10 +97,33 @@ pub(crate) struct Wear {
     pub(crate) bytes: u64,
 }
 
+/// No clock that was ever set shows an earlier day: 2024-01-01.
+const SET_DAY: i64 = 19_723;
+/// A count of a day that lies so far ahead was made by a clock that was wrong.
+const AHEAD_DAYS: i64 = 2;
+
 impl Wear {
-    /// What was written on `day`.
-    pub(crate) const fn on(self, day: i64) -> u64 {
-        if self.day == day { self.bytes } else { 0 }
+    /// What counts when a clock says that it is `today`: it begins at 0 on a new day only. A clock
+    /// that goes backwards, or that is not set yet (a board without one begins in 1970), does not
+    /// make a day begin anew.
+    pub(crate) const fn at(self, today: i64) -> Self {
+        let set = today >= SET_DAY;
+        let Self { day, bytes } = self;
+        if day < today {
+            // The clock was set meanwhile: how long ago that was is not known.
+            let unset = day < SET_DAY && set;
+            return Self { day: today, bytes: if unset { bytes } else { 0 } };
+        }
+        if set && day - today > AHEAD_DAYS {
+            return Self { day: today, bytes };
+        }
+        self
+    }
+
+    /// Counts more.
+    pub(crate) const fn plus(self, today: i64, bytes: u64) -> Self {
+        let now = self.at(today);
+        Self { day: now.day, bytes: now.bytes.saturating_add(bytes) }
     }
 }
 
@@ -420,5 +443,31 @@ impl Catalogue {
             }
             Ok(problems)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_anew_only_when_the_clock_goes_forward() {
+        let wear = |day, bytes| Wear { day, bytes };
+        let today = 20_500;
+        let counted = wear(today, 700);
+        assert_eq!(counted.plus(today, 1), wear(today, 701));
+        assert_eq!(counted.at(today + 1), wear(today + 1, 0));
+        // Backwards, by a day or to 1970 and on from there.
+        assert_eq!(counted.plus(today - 1, 1), wear(today, 701));
+        assert_eq!(counted.plus(0, 1).plus(1, 1), wear(today, 702));
+        assert_eq!(counted.plus(0, 1).at(today), wear(today, 701));
+        // A count that a wrong clock dated far ahead is today's, and ends with it.
+        assert_eq!(wear(today + 3, 700).plus(today, 1), wear(today, 701));
+        assert_eq!(wear(today + 3, 700).at(today).at(today + 1), wear(today + 1, 0));
+        assert_eq!(wear(today + 2, 700).at(today), wear(today + 2, 700));
+        // Counted before the clock was set, and after.
+        assert_eq!(wear(0, 700).at(today), wear(today, 700));
+        assert_eq!(wear(0, 700).at(1), wear(1, 0));
+        assert_eq!(Wear::default().at(today), wear(today, 0));
     }
 }

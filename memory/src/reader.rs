@@ -464,7 +464,7 @@ impl Reader {
             mapped_segments: mapped as u64,
             catalogue_bytes: self.catalogue.bytes(),
             quarantined: self.shared.quarantined_blocks() as u64,
-            written_today_bytes: self.catalogue.view(|view| view.wear())?.on(today()),
+            written_today_bytes: self.catalogue.view(|view| view.wear())?.at(today()).bytes,
             index_bytes: snapshot.pages().iter().map(|p| p.bytes()).sum(),
             ..StoreStats::default()
         };

@@ -11,12 +11,15 @@ mod fuzzing;
 mod golden;
 mod helpers;
 mod model;
+mod order;
 mod power;
 mod rebuild;
 mod round_trip;
 mod search;
 mod sessions;
 mod sharing;
+mod unfinished;
+mod wear;
 
 #[path = "../../../tests/common/fuzz.rs"]
 mod fuzz;

@@ -196,14 +196,14 @@ fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
     let clock = Clock::system();
     let paint = out.paint;
     out.line("")?;
-    out.line(paint.bold(&a.question))?;
+    out.line(paint.bold(&shown_text(&a.question)))?;
     let sure = paint.dim(&format!("({:.0}% sure)", 100.0 * a.confidence));
     if let Some(counted) = &a.counted {
         let what = paint.dim(&format!("({})", counted_what(counted, a.time.as_ref(), &clock)));
         let n = if a.found { paint.green(&a.text) } else { paint.yellow("none in memory") };
         out.line(format!("  {n}  {what}"))?;
     } else if a.found {
-        out.line(format!("  {}  {sure}", paint.green(&a.text.replace('\n', "\n  "))))?;
+        out.line(format!("  {}  {sure}", paint.green(&shown_text(&a.text))))?;
     } else if a.citations.is_empty() {
         out.line(format!("  {}", paint.yellow("not in memory")))?;
     } else {
@@ -254,11 +254,36 @@ pub(crate) const TEXT_CHARS_MAX: usize = 200;
 
 /// `log.txt:812:` or `log.txt:812-815:`.
 pub(super) fn place(c: &Citation) -> String {
+    let source = shown_name(&c.source);
     if c.line_start == c.line_end {
-        format!("{}:{}:", c.source, c.line_start)
+        format!("{source}:{}:", c.line_start)
     } else {
-        format!("{}:{}-{}:", c.source, c.line_start, c.line_end)
+        format!("{source}:{}-{}:", c.line_start, c.line_end)
     }
+}
+
+/// The name of a source as people are shown it: no terminal takes a part of it for a command.
+pub(crate) fn shown_name(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Text of several lines, without what a terminal would take for a command.
+fn shown_text(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect::<String>().replace('\n', "\n  ")
 }
 
 /// One line of text that a terminal can show: control characters made visible, long ones cut.
@@ -286,5 +311,12 @@ mod tests {
         assert_eq!(clip("a\tb\x1b[31m\n", 99), "a b\u{fffd}[31m");
         assert_eq!(clip("abcdef", 3), "abc ...");
         assert_eq!(clip("abc", 3), "abc");
+    }
+
+    #[test]
+    fn nothing_that_is_shown_commands_a_terminal() {
+        assert_eq!(shown_name("a\x1b]0;b\x07\n\u{202e}.log"), r"a\u{1b}]0;b\u{7}\n\u{202e}.log");
+        assert_eq!(shown_name("größe 7.log"), "größe 7.log");
+        assert_eq!(shown_text("a\x1b[31m\nb"), "a\u{fffd}[31m\n  b");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use lcedge::memory::{ExportError, ExportOptions, Exported, ImportOptions, SourceId, SourceInfo};
+use lcedge::compress::quant;
+use lcedge::memory::{
+    ExportError, ExportOptions, Exported, ImportOptions, SourceId, SourceInfo, Store,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -97,6 +100,12 @@ fn say_damaged(context: &Context, done: &Exported) {
             counted(done.damaged, "damaged block"),
         ));
     }
+    if done.doubled > 0 {
+        context.out.warn(format!(
+            "{} left out: other blocks hold the same text of their sources",
+            counted(done.doubled, "block"),
+        ));
+    }
 }
 
 /// A file can be taken in where there is no memory yet: on a new machine, say.
@@ -112,11 +121,14 @@ fn make_store_dir(context: &Context) -> Result<(), Failure> {
 }
 
 pub(super) fn import(context: &mut Context, file: &Path, prefix: &str) -> Result<u8, Failure> {
-    // What is wrong with the file shows before the memory is opened.
-    std::fs::File::open(file).map_err(|e| Failure::file(file, &e))?;
+    let options = ImportOptions { prefix, payload_bytes: Some(quant::payload_bytes) };
+    if !context.store_dir()?.exists() {
+        // What is wrong with the file shows before there is a memory.
+        Store::check_import(file, &options).map_err(failed)?;
+    }
     make_store_dir(context)?;
     let mut store = writer(context)?;
-    let done = store.import(file, &ImportOptions { prefix }).map_err(failed)?;
+    let done = store.import(file, &options).map_err(failed)?;
     let out = &context.out;
     out.event(&event("import", done, &[("file", json!(file)), ("prefix", json!(prefix))]))?;
     let text = done.blocks - done.kv_blocks;

@@ -5,7 +5,7 @@ use lcedge::memory::{self, BlockId, BlockInfo, Filter, Reader, SourceId};
 use lcedge::setup;
 use serde_json::{Value, json};
 
-use super::answers::{TEXT_CHARS_MAX, clip};
+use super::answers::{TEXT_CHARS_MAX, clip, shown_name};
 use super::ask::sources_named;
 use crate::args::MemoryCommand;
 use crate::context::Context;
@@ -60,7 +60,7 @@ fn list(context: &mut Context) -> Result<u8, Failure> {
         };
         out.line(format!(
             "{}  {} lines, {}, {} blocks{version}{state}",
-            out.paint.bold(&s.name),
+            out.paint.bold(&shown_name(&s.name)),
             size::count(p.absorbed_lines),
             size::text(p.absorbed_bytes),
             size::count(u64::from(s.blocks)),
@@ -109,7 +109,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
 }
 
 fn place(reader: &Reader, info: &BlockInfo) -> String {
-    let name = reader.source(info.source).map(|s| s.name).unwrap_or_default();
+    let name = reader.source(info.source).map(|s| shown_name(&s.name)).unwrap_or_default();
     if info.span.line_start == info.span.line_end {
         format!("{name}:{}", info.span.line_start)
     } else {
@@ -182,7 +182,7 @@ fn print_hit(
     score: f32,
     text: &str,
 ) -> Result<(), Failure> {
-    let name = reader.source(info.source).map(|s| s.name).unwrap_or_default();
+    let name = reader.source(info.source).map(|s| shown_name(&s.name)).unwrap_or_default();
     out.event(&json!({
         "event": "hit", "block": info.id.0, "source": name, "line_start": info.span.line_start,
         "line_end": info.span.line_end, "byte_start": info.span.byte_start,

@@ -3,6 +3,7 @@
 use lcedge::memory::{BlockId, Forget, Strictness};
 use serde_json::{Value, json};
 
+use super::super::answers::shown_name;
 use super::show;
 use super::talk::Talk;
 use crate::context::Context;
@@ -91,7 +92,7 @@ fn sources(context: &Context, talk: &Talk) -> Result<(), Failure> {
             "event": "source", "source": s.name, "version": s.version, "lines": lines,
             "blocks": s.blocks,
         }))?;
-        let name = context.out.paint.bold(&s.name);
+        let name = context.out.paint.bold(&shown_name(&s.name));
         context.out.line(format!("{name}  {} lines", size::count(lines)))?;
     }
     Ok(())
