@@ -102,11 +102,6 @@ pub(crate) fn open_locked(
     let closing = unsealed(&shared, &catalogue, &contents)?;
     let numbers = recover::numbers(&*storage)?;
     let wear = catalogue.view(|view| view.wear()).map_err(failed)?;
-    let mut options = options.clone();
-    if let Some(max) = options.disk_bytes_max {
-        // Room is made by writing whole segments anew: there must be several of them.
-        options.segment_bytes_max = options.segment_bytes_max.min(max / SEGMENTS_OF_BUDGET);
-    }
     let mut store = Store {
         bytes: Bytes {
             files: files_bytes(&*storage)?,
@@ -117,7 +112,7 @@ pub(crate) fn open_locked(
         },
         catalogue,
         reading,
-        options,
+        options: within_budget(options),
         pins,
         hits: BTreeMap::new(),
         given_up: GivenUp::default(),
@@ -143,6 +138,16 @@ pub(crate) fn open_locked(
     store.finish_import()?;
     keep_budget(&mut store);
     Ok(store)
+}
+
+/// The options of a store with a budget: room is made by writing whole segments anew, so that there
+/// must be several of them.
+fn within_budget(options: &StoreOptions) -> StoreOptions {
+    let mut options = options.clone();
+    if let Some(max) = options.disk_bytes_max {
+        options.segment_bytes_max = options.segment_bytes_max.min(max / SEGMENTS_OF_BUDGET);
+    }
+    options
 }
 
 /// A store that is larger than its budget, because the budget is new or the last run was

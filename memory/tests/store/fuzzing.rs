@@ -249,7 +249,7 @@ fn exported_files() {
         fs::write(&path, &bytes).unwrap();
         n += 1;
         let prefix = format!("{n}/");
-        let options = ImportOptions { prefix: &prefix };
+        let options = ImportOptions { prefix: &prefix, ..ImportOptions::default() };
         bounded(bytes.len(), || taken += u32::from(store.import(&path, &options).is_ok()));
     });
     assert!(taken > 2, "some of the changed files are taken in");
