@@ -88,8 +88,8 @@ impl Prepared {
     /// Opens a prepared folder and checks that its files have the sizes they were written with.
     ///
     /// # Errors
-    /// [`OpenPreparedError`] when a file is missing, cannot be read or has another size, or the card
-    /// is of no model.
+    /// [`OpenPreparedError`] when a file is missing, cannot be read or has another size, or the
+    /// card is of no model.
     pub fn open(dir: &Path) -> Result<Self, OpenPreparedError> {
         let manifest: Manifest = read_json(&dir.join(MANIFEST_FILE))?;
         for (name, expected) in &manifest.files {
