@@ -65,7 +65,8 @@ pub trait Condense: Send {
     fn name(&self) -> &'static str;
 
     /// Takes a block that has left the window and its tokens' surprise (nats, `[tokens]`) into
-    /// `state`, which never grows beyond its capacity.
+    /// `state`, which never grows beyond its capacity. An empty `state` begins anew: what a
+    /// condenser keeps beside it is forgotten.
     ///
     /// # Errors
     /// [`CondenseError`] with the lengths; the state is as it was.

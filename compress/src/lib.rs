@@ -5,16 +5,21 @@
 //! * [`address`]: what a block is found by. The address of a block and the address of a query are
 //!   made in one file, so that they cannot drift apart.
 //! * [`trained`]: the same for a model with a trained memory: four vectors a block, one a question.
-//! * [`condense`]: the trait of condensers, and [`surprisal`], the first of them.
+//! * [`condense`]: the trait of condensers: [`surprisal`] keeps the most surprising tokens,
+//!   [`camelot`] running means of similar ones, [`matching`] few keys with values fitted anew.
 
 pub mod address;
+pub mod camelot;
 pub mod condense;
+pub mod matching;
 pub mod quant;
 pub mod surprisal;
 pub mod trained;
 
 pub use address::{AddressError, Addresser, Background};
+pub use camelot::Camelot;
 pub use condense::{Condense, CondenseError, Condensed};
+pub use matching::{Matching, MatchingOptions};
 pub use quant::{Encoded, QuantError};
 pub use surprisal::Surprisal;
 pub use trained::TrainedAddress;

@@ -85,6 +85,46 @@ pub(crate) struct Batch<'a> {
     pub(crate) pages_gone: &'a [u32],
     /// The id of the next block.
     pub(crate) next_id: Option<u64>,
+    /// What was written on a day.
+    pub(crate) wear: Option<Wear>,
+}
+
+/// Bytes written on a day, for a budget that spares the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wear {
+    /// Days since 1970 UTC.
+    pub(crate) day: i64,
+    pub(crate) bytes: u64,
+}
+
+/// No clock that was ever set shows an earlier day: 2024-01-01.
+const SET_DAY: i64 = 19_723;
+/// A count of a day that lies so far ahead was made by a clock that was wrong.
+const AHEAD_DAYS: i64 = 2;
+
+impl Wear {
+    /// What counts when a clock says that it is `today`: it begins at 0 on a new day only. A clock
+    /// that goes backwards, or that is not set yet (a board without one begins in 1970), does not
+    /// make a day begin anew.
+    pub(crate) const fn at(self, today: i64) -> Self {
+        let set = today >= SET_DAY;
+        let Self { day, bytes } = self;
+        if day < today {
+            // The clock was set meanwhile: how long ago that was is not known.
+            let unset = day < SET_DAY && set;
+            return Self { day: today, bytes: if unset { bytes } else { 0 } };
+        }
+        if set && day - today > AHEAD_DAYS {
+            return Self { day: today, bytes };
+        }
+        self
+    }
+
+    /// Counts more.
+    pub(crate) const fn plus(self, today: i64, bytes: u64) -> Self {
+        let now = self.at(today);
+        Self { day: now.day, bytes: now.bytes.saturating_add(bytes) }
+    }
 }
 
 /// The rows at one moment.
@@ -101,6 +141,11 @@ impl View<'_> {
             next_id: rows::next_id(&self.0)?,
             revision: rows::revision(&self.0)?,
         })
+    }
+
+    /// What was written on the latest day.
+    pub(crate) fn wear(&self) -> Result<Wear, CatalogueError> {
+        rows::wear(&self.0)
     }
 
     /// Blocks with ids in a range, ends included, by id.
@@ -352,6 +397,9 @@ fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueE
     if let Some(next_id) = batch.next_id {
         rows::put_next_id(tx, next_id)?;
     }
+    if let Some(wear) = batch.wear {
+        rows::put_wear(tx, wear)?;
+    }
     Ok(())
 }
 
@@ -395,5 +443,31 @@ impl Catalogue {
             }
             Ok(problems)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_anew_only_when_the_clock_goes_forward() {
+        let wear = |day, bytes| Wear { day, bytes };
+        let today = 20_500;
+        let counted = wear(today, 700);
+        assert_eq!(counted.plus(today, 1), wear(today, 701));
+        assert_eq!(counted.at(today + 1), wear(today + 1, 0));
+        // Backwards, by a day or to 1970 and on from there.
+        assert_eq!(counted.plus(today - 1, 1), wear(today, 701));
+        assert_eq!(counted.plus(0, 1).plus(1, 1), wear(today, 702));
+        assert_eq!(counted.plus(0, 1).at(today), wear(today, 701));
+        // A count that a wrong clock dated far ahead is today's, and ends with it.
+        assert_eq!(wear(today + 3, 700).plus(today, 1), wear(today, 701));
+        assert_eq!(wear(today + 3, 700).at(today).at(today + 1), wear(today + 1, 0));
+        assert_eq!(wear(today + 2, 700).at(today), wear(today + 2, 700));
+        // Counted before the clock was set, and after.
+        assert_eq!(wear(0, 700).at(today), wear(today, 700));
+        assert_eq!(wear(0, 700).at(1), wear(1, 0));
+        assert_eq!(Wear::default().at(today), wear(today, 0));
     }
 }

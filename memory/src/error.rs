@@ -171,6 +171,17 @@ pub enum SourceError {
         /// What the system says.
         source: io::Error,
     },
+    /// More bytes or lines absorbed than there can be.
+    #[error("{absorbed_bytes} bytes and {absorbed_lines} lines absorbed: more than there can be")]
+    Progress {
+        /// Bytes given.
+        absorbed_bytes: u64,
+        /// Lines given.
+        absorbed_lines: u64,
+    },
+    /// What an earlier run left behind the progress of a source could not be taken out.
+    #[error("what an earlier run left unfinished could not be removed: {0}")]
+    Unfinished(Box<RewriteError>),
     /// A session's point of more bytes than are taken.
     #[error("a resume point of {bytes} bytes (at most {max} are taken)")]
     SessionBytes {
@@ -219,7 +230,7 @@ pub enum AppendError {
         /// The span.
         span: crate::Span,
     },
-    /// Beacons without keys and values, or none of them.
+    /// Beacons without keys and values, none of them, or more than a block has tokens.
     #[error("{count} beacons of ratio {ratio} in {bytes} bytes")]
     Beacons {
         /// Tokens that one stands for.

@@ -1,9 +1,9 @@
 //! A store, or some of its sources, as one file, and back. `FORMAT.md` §9 describes the file.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -12,16 +12,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AppendError, BeaconRecord, BlockAddress, BlockId, BlockInfo, BlockRecord, CommitError,
-    ReadError, Reader, SourceError, SourceId, SourceInfo, Store,
-    format::{
-        export::{self, Block, Frame, FrameError, Head, Source},
-        segment::{Identity, NAME_BYTES_MAX},
-    },
+    AppendError, BlockAddress, BlockId, BlockInfo, CommitError, ReadError, Reader, SourceError,
+    SourceId, SourceInfo, Span,
+    format::export::{self, Block, Frame, Head, Source},
+    identity::random_store_id,
+    text::hex,
 };
-
-/// Blocks of one commit of an import.
-const COMMIT_BLOCKS: u64 = 64;
 
 /// What is written to a file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +40,8 @@ pub struct Exported {
     pub kv_blocks: u64,
     /// Blocks that could not be read and are left out.
     pub damaged: u64,
+    /// Blocks left out because their bytes of the source are in another block already.
+    pub doubled: u64,
     /// Bytes of the file.
     pub bytes: u64,
 }
@@ -114,11 +112,85 @@ pub enum ExportError {
     Commit(#[from] CommitError),
 }
 
-fn io_error(path: &Path) -> impl Fn(io::Error) -> ExportError {
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ExportError {
     let path = path.to_owned();
     move |source| match source.kind() {
         io::ErrorKind::AlreadyExists => ExportError::Exists { path: path.clone() },
         _ => ExportError::Io { path: path.clone(), source },
+    }
+}
+
+/// A file that has no name of its own yet: unlinked again when it does not get one.
+struct New {
+    path: PathBuf,
+    file: File,
+}
+
+impl New {
+    /// Makes it beside `path`, under a name that nobody else uses.
+    fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut own = std::ffi::OsString::from(".");
+        own.push(name);
+        own.push(format!(".{}.part", hex(&random_store_id())));
+        let path = folder(path).join(own);
+        let mut open = OpenOptions::new();
+        let file = open.write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    /// Gives it its name, which no file must have, durably.
+    fn name_it(&self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        match std::fs::hard_link(&self.path, path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(e),
+            // A file system without links: the name is taken first, by a file that is ours.
+            Err(_) => {
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+                std::fs::rename(&self.path, path).inspect_err(|_| {
+                    // The error is the one that is given.
+                    let _ = std::fs::remove_file(path);
+                })?;
+            }
+        }
+        // Where it was renamed, there is nothing to be unlinked.
+        let _ = std::fs::remove_file(&self.path);
+        File::open(folder(path))?.sync_all()
+    }
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        // It is there only when it did not get its name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Which bytes of a source version are in a block.
+#[derive(Debug, Default)]
+pub(crate) struct Spans(BTreeMap<u64, u64>);
+
+impl Spans {
+    /// Whether none of these bytes was taken before; they are now. A span without bytes takes none.
+    pub(crate) fn take(&mut self, span: &Span) -> bool {
+        let (start, end) = (span.byte_start, span.byte_end);
+        if start >= end {
+            return true;
+        }
+        let before = self.0.range(..end).next_back();
+        if before.is_some_and(|(_, taken)| *taken > start) {
+            return false;
+        }
+        self.0.insert(start, end);
+        true
     }
 }
 
@@ -134,24 +206,13 @@ impl Reader {
         options: &ExportOptions<'_>,
     ) -> Result<Exported, ExportError> {
         let failed = io_error(path);
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             return Err(ExportError::Exists { path: path.to_owned() });
         }
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        let mut open = OpenOptions::new();
-        open.write(true).create(true).truncate(true).mode(0o600);
-        let file = open.open(&new).map_err(&failed)?;
-        let written = self.write_to(&file, options, &failed).and_then(|done| {
-            file.sync_all().and_then(|()| std::fs::rename(&new, path)).map_err(&failed)?;
-            Ok(done)
-        });
-        if written.is_err() {
-            // The error is the one that is given.
-            let _ = std::fs::remove_file(&new);
-        }
-        written
+        let new = New::create(path).map_err(&failed)?;
+        let done = self.write_to(&new.file, options, &failed)?;
+        new.name_it(path).map_err(&failed)?;
+        Ok(done)
     }
 
     fn write_to(
@@ -174,8 +235,10 @@ impl Reader {
             let id = source.id;
             put(&mut done, &export::encode(&Frame::Source(Source::of(&source))))?;
             done.sources += 1;
+            let mut spans = Spans::default();
             for block in self.blocks_of(id) {
                 match self.whole_block(block, options.keys_and_values) {
+                    Ok(block) if !spans.take(&block.info.span) => done.doubled += 1,
                     Ok(block) => {
                         done.blocks += 1;
                         done.kv_blocks += u64::from(block.info.kv.is_some());
@@ -225,198 +288,5 @@ impl Reader {
         }
         block.info = info;
         Ok(block)
-    }
-}
-
-/// What an import is to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ImportOptions<'a> {
-    /// Put before the name of every source.
-    pub prefix: &'a str,
-}
-
-impl Store {
-    /// Takes in a file that [`Reader::export`] wrote. All of it is checked before anything is
-    /// taken.
-    /// Blocks of another model, geometry or address layout come in as text, without tokens: they
-    /// are encoded again when they are recalled.
-    ///
-    /// # Errors
-    /// [`ExportError`]. After an error of the store itself, sources may be there in part.
-    pub fn import(
-        &mut self,
-        path: &Path,
-        options: &ImportOptions<'_>,
-    ) -> Result<Exported, ExportError> {
-        let names = check(path, options)?;
-        for source in self.reader().sources() {
-            if names.contains(&source.name) {
-                return Err(ExportError::SourceExists { name: source.name });
-            }
-        }
-        let mut frames = Frames::open(path)?;
-        let Some(Frame::Head(head)) = frames.next()? else { return Ok(Exported::default()) };
-        let reader = self.reader();
-        let own = reader.shared.identity;
-        let same = Identity { store: own.store, ..head.identity } == own;
-        let mut done = Exported::default();
-        let mut here: Option<(SourceId, Source)> = None;
-        // Versions of one name follow each other.
-        let mut begun: BTreeMap<String, SourceId> = BTreeMap::new();
-        while let Some(frame) = frames.next()? {
-            match frame {
-                Frame::Head(_) => {}
-                Frame::Source(source) => {
-                    self.end_source(here.take())?;
-                    let name = format!("{}{}", options.prefix, source.name);
-                    let state = if begun.contains_key(&name) {
-                        self.new_version(&name)?
-                    } else {
-                        self.begin_source(&name)?
-                    };
-                    begun.insert(name, state.id);
-                    done.sources += 1;
-                    here = Some((state.id, source));
-                }
-                Frame::Block(block) => {
-                    let Some((source, _)) = &here else { continue };
-                    self.append(&record(&block, *source, same))?;
-                    done.blocks += 1;
-                    done.kv_blocks += u64::from(same && block.info.kv.is_some());
-                    if done.blocks % COMMIT_BLOCKS == 0 {
-                        self.commit()?;
-                    }
-                }
-                Frame::End { .. } => break,
-            }
-        }
-        self.end_source(here)?;
-        done.bytes = frames.at;
-        Ok(done)
-    }
-
-    fn end_source(&mut self, source: Option<(SourceId, Source)>) -> Result<(), ExportError> {
-        if let Some((id, source)) = source {
-            self.set_progress(id, source.progress)?;
-            self.commit()?;
-        }
-        Ok(())
-    }
-}
-
-/// A block as it is appended.
-fn record(block: &Block, source: SourceId, same: bool) -> BlockRecord<'_> {
-    static NONE: BlockAddress = BlockAddress { heads: Vec::new() };
-    let info = &block.info;
-    let beacons = info.beacons.filter(|_| same).map(|b| BeaconRecord {
-        ratio: b.ratio,
-        count: b.count,
-        dtype: b.dtype,
-        payload: &block.beacons,
-    });
-    BlockRecord {
-        source,
-        span: info.span,
-        time_unix_ms: info.time_unix_ms,
-        tokens: if same { &block.tokens } else { &[] },
-        text: &block.text,
-        surprise_nats: info.surprise_nats,
-        starts_mid_line: info.starts_mid_line,
-        ends_mid_line: info.ends_mid_line,
-        dtype: info.kv.unwrap_or(crate::KvDtype::F16),
-        payload: if same { &block.payload } else { &[] },
-        beacons,
-        address: if same { &block.address } else { &NONE },
-    }
-}
-
-/// Reads a file from its beginning to its end and gives the names that its sources will have.
-fn check(path: &Path, options: &ImportOptions<'_>) -> Result<BTreeSet<String>, ExportError> {
-    let mut frames = Frames::open(path)?;
-    let (mut names, mut blocks, mut ended) = (BTreeSet::new(), 0_u64, false);
-    let mut first = true;
-    loop {
-        let at = frames.at;
-        let damaged = |what| ExportError::Damaged { path: path.to_owned(), at, what };
-        let Some(frame) = frames.next()? else { break };
-        if ended || first != matches!(frame, Frame::Head(_)) {
-            return Err(damaged("parts in another order"));
-        }
-        first = false;
-        match frame {
-            Frame::Head(_) => {}
-            Frame::Source(source) => {
-                let name = format!("{}{}", options.prefix, source.name);
-                if name.is_empty() || name.len() > NAME_BYTES_MAX {
-                    return Err(damaged("source name"));
-                }
-                names.insert(name);
-            }
-            Frame::Block(_) if names.is_empty() => return Err(damaged("block without a source")),
-            Frame::Block(_) => blocks += 1,
-            Frame::End { blocks: said } if said == blocks => ended = true,
-            Frame::End { .. } => return Err(damaged("number of blocks")),
-        }
-    }
-    if !ended {
-        let what = "it ends too early";
-        return Err(ExportError::Damaged { path: path.to_owned(), at: frames.at, what });
-    }
-    Ok(names)
-}
-
-/// Reads the parts of a file one by one, each checked, none larger than what is left of the file.
-struct Frames {
-    path: PathBuf,
-    file: BufReader<File>,
-    bytes: u64,
-    at: u64,
-    buffer: Vec<u8>,
-}
-
-impl Frames {
-    fn open(path: &Path) -> Result<Self, ExportError> {
-        let failed = io_error(path);
-        let file = File::open(path).map_err(&failed)?;
-        let meta = file.metadata().map_err(&failed)?;
-        if !meta.is_file() {
-            let what = "it is not a file";
-            return Err(ExportError::NotAnExport { path: path.to_owned(), what });
-        }
-        let file = BufReader::with_capacity(1 << 20, file);
-        Ok(Self { path: path.to_owned(), file, bytes: meta.len(), at: 0, buffer: Vec::new() })
-    }
-
-    /// The next part; `None` at the end of the file.
-    fn next(&mut self) -> Result<Option<Frame>, ExportError> {
-        let (path, at) = (self.path.clone(), self.at);
-        let left = self.bytes - at;
-        if left == 0 && at > 0 {
-            return Ok(None);
-        }
-        let damaged = |what| match at {
-            0 => ExportError::NotAnExport { path: path.clone(), what },
-            _ => ExportError::Damaged { path: path.clone(), at, what },
-        };
-        let mut prefix = [0; export::PREFIX];
-        if left < prefix.len() as u64 {
-            return Err(damaged("it ends too early"));
-        }
-        let failed = io_error(&self.path);
-        self.file.read_exact(&mut prefix).map_err(&failed)?;
-        let bytes = export::bytes_of(&prefix).map_err(damaged)?;
-        if bytes > left - prefix.len() as u64 {
-            return Err(damaged("it ends too early"));
-        }
-        self.buffer.resize(bytes as usize, 0);
-        self.file.read_exact(&mut self.buffer).map_err(&failed)?;
-        self.at += prefix.len() as u64 + bytes;
-        match export::decode(&prefix, &self.buffer) {
-            Ok(frame) => Ok(Some(frame)),
-            Err(FrameError::Version(found)) => {
-                Err(ExportError::Version { path, found, known: export::VERSION })
-            }
-            Err(FrameError::Wrong(what)) => Err(damaged(what)),
-        }
     }
 }

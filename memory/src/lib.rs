@@ -79,6 +79,7 @@ mod export;
 mod format;
 pub mod geometry;
 mod identity;
+mod import;
 mod index;
 mod map;
 mod options;
@@ -106,9 +107,10 @@ pub use error::{
     AppendError, CatalogueError, CommitError, OpenError, ReadError, RewriteError, SourceError,
     VerifyError,
 };
-pub use export::{ExportError, ExportOptions, Exported, ImportOptions};
+pub use export::{ExportError, ExportOptions, Exported};
 pub use format::FORMAT_VERSION;
 pub use geometry::{Geometry, KvBuf, KvView};
+pub use import::{ImportOptions, PayloadBytes};
 pub use map::MapChoice;
 pub use options::{Filter, StoreOptions, SyncPolicy, WhenFull};
 pub use reader::{AddressHit, Reader, StoreStats, TextHit};

@@ -1,6 +1,6 @@
 //! How a store is opened.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     AddressLayout, BlockId, BlockInfo, Geometry, MapChoice, SourceId, format::segment::Identity,
@@ -90,6 +90,9 @@ pub struct Filter<'a> {
     pub exclude: &'a [BlockId],
     /// Only blocks of this time, milliseconds since 1970 UTC, half-open.
     pub time_unix_ms: Option<Range<i64>>,
+    /// With a time: of each source also the block before the first one of that time, whose last
+    /// lines may reach into it.
+    pub reaching_in: bool,
     /// Blocks of superseded source versions too.
     pub superseded: bool,
 }
@@ -101,11 +104,18 @@ pub(crate) struct Sieve {
     superseded: Vec<SourceId>,
     exclude: Vec<BlockId>,
     time: Option<Range<i64>>,
+    /// Blocks that reach into that time.
+    reaching: Vec<BlockId>,
 }
 
 impl Sieve {
-    /// `superseded` yields the source versions that a newer one replaces.
-    pub(crate) fn new(filter: &Filter<'_>, superseded: impl Iterator<Item = SourceId>) -> Self {
+    /// `superseded` yields the source versions that a newer one replaces; `blocks` all blocks, in
+    /// the order of their ids.
+    pub(crate) fn new(
+        filter: &Filter<'_>,
+        superseded: impl Iterator<Item = SourceId>,
+        blocks: impl Iterator<Item = BlockInfo>,
+    ) -> Self {
         let sorted = |mut v: Vec<SourceId>| {
             v.sort_unstable();
             v
@@ -118,6 +128,10 @@ impl Sieve {
             superseded: if out { Vec::new() } else { sorted(superseded.collect()) },
             exclude,
             time: filter.time_unix_ms.clone(),
+            reaching: match &filter.time_unix_ms {
+                Some(time) if filter.reaching_in => reaching(time.start, blocks),
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -133,6 +147,22 @@ impl Sieve {
         self.sources.as_ref().is_none_or(|s| s.binary_search(&block.source).is_ok())
             && self.superseded.binary_search(&block.source).is_err()
             && self.exclude.binary_search(&block.id).is_err()
-            && self.time.as_ref().is_none_or(|t| t.contains(&block.time_unix_ms))
+            && (self.time.as_ref().is_none_or(|t| t.contains(&block.time_unix_ms))
+                || self.reaching.binary_search(&block.id).is_ok())
     }
+}
+
+/// Of each source the last block before the first one of `start` or later, sorted.
+fn reaching(start: i64, blocks: impl Iterator<Item = BlockInfo>) -> Vec<BlockId> {
+    let mut before: BTreeMap<SourceId, (Option<BlockId>, bool)> = BTreeMap::new();
+    for block in blocks {
+        let (last, ended) = before.entry(block.source).or_default();
+        *ended |= block.time_unix_ms >= start;
+        if !*ended {
+            *last = Some(block.id);
+        }
+    }
+    let mut found: Vec<BlockId> = before.into_values().filter_map(|(last, _)| last).collect();
+    found.sort_unstable();
+    found
 }

@@ -11,6 +11,7 @@ use crate::{
     AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
     ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
     catalogue::{Catalogue, Quarantined, query},
+    clock::today,
     error::CatalogueError,
     format::record::BlockHeader,
     identity,
@@ -70,6 +71,8 @@ pub struct StoreStats {
     pub index_bytes: u64,
     /// Blocks that are damaged and not served.
     pub quarantined: u64,
+    /// Bytes written to segments and pages of the index today (UTC), as far as committed.
+    pub written_today_bytes: u64,
 }
 
 /// Reads a store. Clones are cheap and may be used on any thread; they share one connection for
@@ -461,6 +464,7 @@ impl Reader {
             mapped_segments: mapped as u64,
             catalogue_bytes: self.catalogue.bytes(),
             quarantined: self.shared.quarantined_blocks() as u64,
+            written_today_bytes: self.catalogue.view(|view| view.wear())?.at(today()).bytes,
             index_bytes: snapshot.pages().iter().map(|p| p.bytes()).sum(),
             ..StoreStats::default()
         };
@@ -498,7 +502,7 @@ pub(crate) fn session_checksum(point: &SessionPoint) -> u64 {
 
 fn sieve(snapshot: &Snapshot, filter: &Filter<'_>) -> Sieve {
     let old = snapshot.sources().values().filter(|s| s.row().superseded);
-    Sieve::new(filter, old.map(|s| s.row().id))
+    Sieve::new(filter, old.map(|s| s.row().id), snapshot.iter().map(|e| e.info))
 }
 
 pub(crate) fn catalogue_error(

@@ -2,6 +2,7 @@
 
 mod active;
 pub(crate) mod budget;
+pub(crate) mod check;
 mod commit;
 pub(crate) mod compact;
 pub(crate) mod forget;
@@ -9,6 +10,8 @@ pub(crate) mod load;
 pub(crate) mod recover;
 mod rewrite;
 mod take_in;
+mod unfinished;
+mod wear;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,11 +23,12 @@ use std::{
 use self::{
     active::{Active, WriteError},
     budget::GivenUp,
+    forget::Forgotten,
 };
 use crate::{
     AppendError, BeaconInfo, BlockId, BlockInfo, BlockRecord, OpenError, Progress, Reader,
     RewriteError, SessionPoint, SourceError, SourceId, SourceState, StoreOptions,
-    catalogue::{Catalogue, NewBlock, SessionRow, SourceRow},
+    catalogue::{Catalogue, NewBlock, SessionRow, SourceRow, Wear},
     clock::now_ms,
     format::{
         record::{HEADER, encode_block, record_bytes},
@@ -39,8 +43,6 @@ use crate::{
     storage::{FileStorage, LockGuard, Storage},
 };
 
-/// Longest text or payload of one block.
-const PART_BYTES_MAX: usize = 1 << 30;
 /// What a block costs beside its record, in the catalogue and the index, at a guess from
 /// above.
 const OVERHEAD_BYTES: u64 = 1024;
@@ -69,6 +71,10 @@ pub struct Store {
     restated: BTreeSet<SourceId>,
     /// Points of sessions that the catalogue does not have yet.
     sessions: Vec<(String, Option<SessionRow>)>,
+    /// Source versions that were begun since opening.
+    begun: BTreeSet<SourceId>,
+    /// Blocks before this one are of earlier runs.
+    earlier: BlockId,
     /// Newest version of each name.
     newest: BTreeMap<String, SourceId>,
     pins: BTreeSet<BlockId>,
@@ -99,6 +105,10 @@ struct Bytes {
     pending: u64,
     /// Written to segments and pages of the index since opening.
     written: u64,
+    /// The same on the latest day, earlier writers included.
+    wear: Wear,
+    /// As the catalogue has it.
+    wear_saved: Wear,
 }
 
 struct LockGuardBox(#[expect(dead_code, reason = "held, not used")] LockGuard);
@@ -142,12 +152,6 @@ impl Store {
         &self.problems
     }
 
-    /// Bytes written to segments and pages of the index since opening (not the catalogue's).
-    #[must_use]
-    pub const fn written_bytes(&self) -> u64 {
-        self.bytes.written
-    }
-
     /// Bytes that the store takes on disk now, as the budget counts them.
     #[must_use]
     pub const fn disk_bytes(&self) -> u64 {
@@ -157,6 +161,10 @@ impl Store {
     /// The newest version of a source, to be absorbed from where an earlier run stopped; a new one
     /// when the name is new. Open segments of other sources are sealed at the next commit.
     ///
+    /// Blocks that an earlier run stored beyond the progress that it acknowledged are removed the
+    /// first time (and what was appended before is committed then): their text is to be given
+    /// again, and would be there twice.
+    ///
     /// # Errors
     /// [`SourceError`].
     pub fn begin_source(&mut self, name: &str) -> Result<SourceState, SourceError> {
@@ -165,6 +173,7 @@ impl Store {
             Some(id) => *id,
             None => self.add_source(name, 1),
         };
+        self.drop_behind(id).map_err(|e| SourceError::Unfinished(Box::new(e)))?;
         self.close_others(id);
         self.source_state(id)
     }
@@ -176,16 +185,29 @@ impl Store {
     /// [`SourceError`].
     pub fn new_version(&mut self, name: &str) -> Result<SourceState, SourceError> {
         self.check_name(name)?;
-        let mut version = 1;
+        let version = match self.newest.get(name) {
+            Some(old) => self.entry(*old)?.row().version + 1,
+            None => 1,
+        };
+        let id = self.put_version(name, version)?;
+        self.source_state(id)
+    }
+
+    /// A version of a source that is newer than those there are.
+    pub(crate) fn put_version(
+        &mut self,
+        name: &str,
+        version: u32,
+    ) -> Result<SourceId, SourceError> {
+        self.check_name(name)?;
         if let Some(old) = self.newest.get(name).copied() {
-            version = self.entry(old)?.row().version + 1;
             self.update_source(old, |row| row.superseded = true);
             self.restated.insert(old);
         }
         let id = self.add_source(name, version);
         self.changed.insert(id);
         self.close_others(id);
-        self.source_state(id)
+        Ok(id)
     }
 
     fn check_name(&self, name: &str) -> Result<(), SourceError> {
@@ -266,7 +288,7 @@ impl Store {
     /// covers, at the next [`commit`](Self::commit).
     ///
     /// # Errors
-    /// [`SourceError::Unknown`], [`SourceError::Latched`].
+    /// [`SourceError::Unknown`], [`SourceError::Latched`], [`SourceError::Progress`].
     pub fn set_progress(
         &mut self,
         source: SourceId,
@@ -275,6 +297,7 @@ impl Store {
         if let Some(after) = &self.latched {
             return Err(SourceError::Latched { after: after.clone() });
         }
+        check::progress(&progress)?;
         self.entry(source)?;
         self.update_source(source, |row| row.progress = progress);
         self.changed.insert(source);
@@ -373,28 +396,7 @@ impl Store {
     fn check(&self, r: &BlockRecord<'_>) -> Result<Arc<SourceEntry>, AppendError> {
         let unknown = |_| AppendError::UnknownSource { source_id: r.source };
         let entry = self.entry(r.source).map_err(unknown)?;
-        let max = self.options.geometry.block_tokens;
-        if r.tokens.len() > usize::from(max) {
-            return Err(AppendError::Tokens { tokens: r.tokens.len(), max });
-        }
-        let beacons = r.beacons.map_or(0, |b| b.payload.len());
-        let parts = [("text", r.text.len()), ("payload", r.payload.len()), ("beacons", beacons)];
-        for (what, bytes) in parts {
-            if bytes > PART_BYTES_MAX {
-                return Err(AppendError::TooLong { what, bytes });
-            }
-        }
-        if !r.span.is_valid() {
-            return Err(AppendError::Span { span: r.span });
-        }
-        if let Some(b) = r.beacons.filter(|b| b.count == 0 || b.payload.is_empty()) {
-            let (ratio, count, bytes) = (b.ratio, b.count, b.payload.len());
-            return Err(AppendError::Beacons { ratio, count, bytes });
-        }
-        if !r.surprise_nats.is_finite() {
-            return Err(AppendError::Surprise { nats: r.surprise_nats });
-        }
-        r.address.check(self.options.address)?;
+        check::record(r, self.options.geometry, self.options.address)?;
         Ok(entry)
     }
 
@@ -516,11 +518,6 @@ impl Store {
             }
             Err(e) => Err(append_error(self.latch(e))),
         }
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.bytes.files += bytes;
-        self.bytes.written += bytes;
     }
 
     /// Opens or creates the segment that blocks of a source go to.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockId, MapChoice, OpenError, StoreOptions, VerifyError,
+    BlockId, MapChoice, OpenError, SourceId, StoreOptions, VerifyError,
     catalogue::{BlockRow, Catalogue, Contents, SegmentRow},
     identity, pages,
     segment::{
@@ -85,6 +85,7 @@ pub fn verify(dir: &Path, deep: bool) -> Result<VerifyReport, VerifyError> {
     }
     work.segments(&contents)?;
     work.pages(&contents, &blocks);
+    work.spans(&contents, &blocks);
     work.report.problems.extend(catalogue.check(deep)?);
     Ok(work.report)
 }
@@ -191,6 +192,36 @@ impl Work<'_> {
             Ok(None) => self.problem(true, format!("{name}: its footer is gone")),
             Err(PieceError::Corrupt(what)) => self.problem(true, format!("{name}: {what}")),
             Err(PieceError::Io(e)) => self.problem(false, format!("{name}: {e}")),
+        }
+    }
+
+    /// No two blocks of a source version may hold the same bytes of it.
+    fn spans(&mut self, contents: &Contents, blocks: &[BlockRow]) {
+        let mut spans: Vec<_> = blocks
+            .iter()
+            .filter(|b| b.info.span.byte_end > b.info.span.byte_start)
+            .map(|b| (b.info.source, b.info.span.byte_start, b.info.span.byte_end, b.info.id))
+            .collect();
+        spans.sort_unstable();
+        // Of the source, the block that reaches furthest, and where it ends.
+        let mut reach: Option<(SourceId, u64, BlockId)> = None;
+        for (source, start, end, id) in spans {
+            let before = reach.filter(|(of, to, _)| *of == source && *to > start);
+            if let Some((_, to, other)) = before {
+                let row = contents.sources.iter().find(|s| s.id == source);
+                let (name, version) = row.map_or(("", 0), |s| (s.name.as_str(), s.version));
+                let BlockId(other) = other;
+                let to = to.min(end);
+                let what = format!(
+                    "blocks {other} and {} both hold bytes {start} to {to} of {name:?}, version \
+                     {version}: forget one of them",
+                    id.0
+                );
+                self.problem(false, what);
+            }
+            if before.is_none_or(|(_, to, _)| to < end) {
+                reach = Some((source, end, id));
+            }
         }
     }
 

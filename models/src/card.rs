@@ -3,6 +3,8 @@
 use lcedge_memory::Geometry;
 use serde::{Deserialize, Serialize};
 
+use crate::decoder::{CONTEXT_MAX, DIMENSION_MAX, FFN_MAX, VOCAB_MAX};
+
 /// How the weights of the big matrices are stored in the graph's external data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +43,15 @@ pub struct TrainedAddress {
     pub segment_tokens: usize,
 }
 
+/// Shape of a trained gist: a state of fixed size that older beacons fold into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GistShape {
+    /// Keys and values of each layer: slots of the window.
+    pub slots: usize,
+    /// Width in which slots look for beacons.
+    pub width: usize,
+}
+
 /// A trained memory that is woven into the decoder (`models/forge` makes them).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedMemory {
@@ -56,6 +67,9 @@ pub struct TrainedMemory {
     pub address: Option<TrainedAddress>,
     /// Ratios of the beacons, ascending; empty without beacons.
     pub beacons: Vec<u16>,
+    /// The gist, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gist: Option<GistShape>,
 }
 
 /// What is known of a prepared model. Stored as `card.json` beside the graph.
@@ -149,6 +163,27 @@ impl Card {
             notes: Vec::new(),
             memory: None,
         }
+    }
+
+    /// A size that no model which is read here has, by name.
+    pub(crate) fn impossible(&self) -> Option<(&'static str, usize)> {
+        let sizes = [
+            ("layers", self.layers, DIMENSION_MAX),
+            ("hidden", self.hidden, DIMENSION_MAX),
+            ("ffn", self.ffn, FFN_MAX),
+            ("heads", self.heads, DIMENSION_MAX),
+            ("kv_heads", self.kv_heads, DIMENSION_MAX),
+            ("head_dim", self.head_dim, DIMENSION_MAX),
+            ("vocab", self.vocab, VOCAB_MAX),
+            ("context", self.context, CONTEXT_MAX),
+            ("positions", self.positions, 2 * CONTEXT_MAX),
+        ];
+        let wrong = sizes.into_iter().find(|&(_, n, max)| n == 0 || n > max);
+        let wrong = wrong.map(|(what, n, _)| (what, n));
+        wrong.or_else(|| {
+            let whole = self.heads.is_multiple_of(self.kv_heads);
+            (!whole).then_some(("kv_heads", self.kv_heads))
+        })
     }
 
     /// The shape of this model's K,V, with blocks of `block_tokens` tokens.

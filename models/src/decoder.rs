@@ -7,11 +7,13 @@ use serde::Deserialize;
 use crate::gguf::{Gguf, GgufError};
 
 /// Largest size of any dimension except the vocabulary: shapes of stored K,V have 16 bits.
-const DIMENSION_MAX: usize = u16::MAX as usize;
+pub(crate) const DIMENSION_MAX: usize = u16::MAX as usize;
+/// Largest width of the feed-forward layer.
+pub(crate) const FFN_MAX: usize = 1 << 20;
 /// Largest vocabulary.
-const VOCAB_MAX: usize = 1 << 22;
+pub(crate) const VOCAB_MAX: usize = 1 << 22;
 /// Longest trained context, in tokens.
-const CONTEXT_MAX: usize = 1 << 24;
+pub(crate) const CONTEXT_MAX: usize = 1 << 24;
 
 /// Shapes and constants of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +172,7 @@ impl Decoder {
         let sizes = [
             ("layers", self.layers, DIMENSION_MAX),
             ("hidden size", self.hidden, DIMENSION_MAX),
-            ("feed-forward size", self.ffn, 1 << 20),
+            ("feed-forward size", self.ffn, FFN_MAX),
             ("attention heads", self.heads, DIMENSION_MAX),
             ("key/value heads", self.kv_heads, DIMENSION_MAX),
             ("head size", self.head_dim, DIMENSION_MAX),

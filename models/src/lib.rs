@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod weights;
 pub mod zoo;
 
-pub use card::{Card, RetrievalHead, TrainedAddress, TrainedMemory, WeightKind};
+pub use card::{Card, GistShape, RetrievalHead, TrainedAddress, TrainedMemory, WeightKind};
 pub use decoder::Decoder;
 pub use inspect::{Inspection, Listed, inspect, list};
 pub use memory::{Memory, MemoryChoice, MemoryError, MemorySource};

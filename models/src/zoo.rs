@@ -95,6 +95,7 @@ const MEMORIES: [(&str, &[BundledFile]); 1] = [(
         ("memory.json", include_bytes!("../zoo/smollm2-135m/memory.json")),
         ("memory.safetensors", include_bytes!("../zoo/smollm2-135m/memory.safetensors")),
         ("beacons.safetensors", include_bytes!("../zoo/smollm2-135m/beacons.safetensors")),
+        ("gist.safetensors", include_bytes!("../zoo/smollm2-135m/gist.safetensors")),
     ],
 )];
 

@@ -4,13 +4,15 @@
 //! A beacon stands for the `ratio` tokens before it; groups of tokens never cross a block, and the
 //! last group of a block may be shorter. Beacons are made in the step that reads their tokens and
 //! wait here, block by block, until their block leaves the recent region. Then they enter
-//! attention; when the tier is full its oldest block leaves it.
+//! attention; when the tier is full its oldest blocks leave it: to be folded into the gist, where
+//! the model has one.
 
 use std::collections::VecDeque;
 
 use lcedge_memory::{Geometry, KvBuf, KvView};
 use lcedge_targets::BeaconRow;
 
+use crate::gist::{fitting, gather};
 use crate::limits::BLOCK_TOKENS;
 
 /// How finely text is condensed.
@@ -46,6 +48,10 @@ pub struct Beacons {
     /// Blocks that left, oldest first.
     tier: VecDeque<BlockBeacons>,
     held: usize,
+    /// Whether blocks that leave the tier are kept for a fold.
+    folds: bool,
+    /// Those, oldest first.
+    left: VecDeque<BlockBeacons>,
     pool: Vec<BlockBeacons>,
     part: KvBuf,
     rows: Vec<BeaconRow>,
@@ -77,6 +83,8 @@ impl Beacons {
             open: false,
             tier: VecDeque::new(),
             held: 0,
+            folds: false,
+            left: VecDeque::new(),
             pool: Vec::new(),
             part: KvBuf::with_capacity(geometry, most_a_block(ratios)),
             rows: Vec::new(),
@@ -84,6 +92,24 @@ impl Beacons {
             usual: f32::NAN,
             latest: f32::NAN,
         }
+    }
+
+    /// Keeps blocks that leave the tier until [`Beacons::take_left`] takes them.
+    #[must_use]
+    pub const fn folding(mut self) -> Self {
+        self.folds = true;
+        self
+    }
+
+    /// Takes what left the tier, oldest first, as many blocks as fit into `out`; gives how many
+    /// they are and the tokens that they stand for, `None` when there are no more.
+    pub fn take_left(&mut self, out: &mut KvBuf) -> Option<(u32, u64)> {
+        let views = self.left.iter().map(|b| b.kv.view());
+        let n = fitting(views.clone(), out.capacity());
+        gather(views.take(n), out);
+        let covers = self.left.iter().take(n).map(|b| b.covers as u64).sum();
+        self.pool.extend(self.left.drain(..n));
+        (n > 0).then_some((u32::try_from(n).unwrap_or(u32::MAX), covers))
     }
 
     /// Plans the beacons of a step of `tokens` tokens that follow `held` unblocked ones; `cuts`
@@ -199,7 +225,7 @@ impl Beacons {
             self.forget_oldest();
         }
         if n > self.capacity {
-            self.pool.push(block);
+            self.put_away(block);
             return;
         }
         self.held += n;
@@ -209,7 +235,15 @@ impl Beacons {
     fn forget_oldest(&mut self) {
         if let Some(old) = self.tier.pop_front() {
             self.held -= old.kv.tokens();
-            self.pool.push(old);
+            self.put_away(old);
+        }
+    }
+
+    /// A block is out of the tier for good.
+    fn put_away(&mut self, block: BlockBeacons) {
+        match self.folds {
+            true => self.left.push_back(block),
+            false => self.pool.push(block),
         }
     }
 
@@ -232,6 +266,7 @@ impl Beacons {
     pub fn clear(&mut self) {
         self.pool.extend(self.fresh.drain(..));
         self.pool.extend(self.tier.drain(..));
+        self.pool.extend(self.left.drain(..));
         (self.held, self.open) = (0, false);
         self.parts.clear();
         self.rows.clear();
@@ -304,6 +339,17 @@ impl Beacons {
         self.latest = nats;
         let usual = if self.usual.is_finite() { self.usual } else { nats };
         self.usual = usual + (nats - usual) / 16.0;
+    }
+
+    /// Running mean of surprise and the latest step's, NaN where nothing was noted.
+    #[must_use]
+    pub const fn surprise(&self) -> (f32, f32) {
+        (self.usual, self.latest)
+    }
+
+    /// Goes on from an earlier session's [`Beacons::surprise`].
+    pub const fn set_surprise(&mut self, usual: f32, latest: f32) {
+        (self.usual, self.latest) = (usual, latest);
     }
 
     fn choose(&self) -> u8 {

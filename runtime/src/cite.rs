@@ -51,6 +51,8 @@ pub struct Citation {
     pub score: f32,
     /// Which ranking found it: `address`, `lexical`.
     pub found_by: Vec<&'static str>,
+    /// The blocks that hold part of it.
+    pub blocks: Vec<BlockId>,
     /// The passage.
     pub text: String,
 }
@@ -117,14 +119,26 @@ pub fn names(text: &str) -> Vec<&str> {
     let marks = |c: char| !c.is_alphanumeric();
     let all = text.split_whitespace().enumerate().map(|(i, w)| (i, w.trim_matches(marks)));
     let own = |w: &str| w.strip_suffix("'s").map_or(w.len(), str::len);
+    let rest = |w: &'_ str| w.char_indices().nth(1).map_or(w.len(), |(at, _)| at);
     all.map(|(i, w)| (i, &w[..own(w)]))
-        .filter(|(i, w)| w.len() > 1 && word(if *i == 0 { &w[1..] } else { w }) || is_number(w))
+        .filter(|(i, w)| {
+            w.len() > 1 && word(if *i == 0 { &w[rest(w)..] } else { w }) || is_number(w)
+        })
         .map(|(_, w)| w)
         .collect()
 }
 
 fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a piece of text is copied from another: all of it, upper and lower case and any white
+/// space alike, not as part of longer words. Nothing stands nowhere.
+#[must_use]
+pub fn stands_in(piece: &str, text: &str) -> bool {
+    let even = |t: &str| t.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let piece = even(piece.trim_end_matches(['.', ',', ';', '!', '?']));
+    !piece.is_empty() && names_held(&[piece.as_str()], &even(text)) == 1.0
 }
 
 /// The share of `names` that stand whole in a text, upper and lower case alike; 1 of none.
@@ -163,6 +177,33 @@ pub fn coverage(wanted: &[(String, f32)], held: &[String]) -> f32 {
         }
     };
     wanted.iter().map(|(w, weight)| weight * part(w)).sum::<f32>() / total
+}
+
+/// Whether a word is among others, or one of the same stem; words with digits have none.
+#[must_use]
+pub fn holds_word(held: &[String], word: &str) -> bool {
+    let letters = |w: &str| w.chars().all(char::is_alphabetic);
+    let stem = letters(word);
+    held.iter().any(|h| {
+        h == word
+            || stem
+                && letters(h)
+                && (same_stem(h, word) || is_form_of(h, word) || is_form_of(word, h))
+    })
+}
+
+/// Whether a word is a short one with "s" or "es" behind it. What has no vowel within is a name
+/// and not a word: "sdas" is none of "sda".
+fn is_form_of(long: &str, short: &str) -> bool {
+    let vowel = |b: u8| matches!(b, b'a' | b'e' | b'i' | b'o' | b'u');
+    let hisses = short.ends_with(['s', 'x', 'z', 'o']);
+    short.len() == 3
+        && short.bytes().take(2).any(vowel)
+        && match long.strip_prefix(short) {
+            Some("s") => !short.ends_with('s'),
+            Some("es") => hisses,
+            _ => false,
+        }
 }
 
 /// Whether two words differ only in a common ending.
@@ -256,6 +297,7 @@ pub fn cite(lines: &[Line], supports: &[Support], max: usize) -> Vec<Citation> {
             byte_end: l.byte_end,
             score: s.score,
             found_by: l.found_by.names(),
+            blocks: l.blocks.clone(),
             text: l.text.clone(),
         });
         if all.len() == max {
@@ -296,9 +338,23 @@ mod tests {
         let asked = names("When was INC-76663 of Juniper 16 seen on 10.0.0.7 by curlew-4's owner?");
         assert_eq!(asked, ["INC-76663", "Juniper", "16", "10.0.0.7", "curlew-4"]);
         assert_eq!(names("Which address did root log in from?"), [""; 0]);
+        assert_eq!(names("Über wen sprach Anna?"), ["Anna"]);
+        assert_eq!(names("Когда?"), [""; 0]);
+        assert_eq!(names("É?"), [""; 0]);
         assert_eq!(names_held(&["curlew-4"], "backup of curlew-47 done"), 0.0);
         assert_eq!(names_held(&["Curlew-47", "x-1"], "backup of curlew-47: done"), 0.5);
         assert_eq!(names_held(&[], "anything"), 1.0);
+    }
+
+    #[test]
+    fn what_is_copied_stands_in_the_text() {
+        let line = "backup of  Curlew-47\tdone at 10:22 am, 12 GB.";
+        for copied in ["curlew-47 done", "10:22 am", "12 GB.", "backup of Curlew-47 done"] {
+            assert!(stands_in(copied, line), "{copied}");
+        }
+        for not in ["curlew-4", "22 am, 12", "", ".", "0:22 am", "done by ten"] {
+            assert_eq!(stands_in(not, line), not == "22 am, 12", "{not}");
+        }
     }
 
     #[test]
@@ -323,6 +379,26 @@ mod tests {
         let w = weigh(&words("user zorblax"), &held);
         assert!(w[1].1 > 2.0 * w[0].1, "{w:?}");
         assert!(coverage(&w, &held[0]) < 0.4);
+    }
+
+    #[test]
+    fn a_word_is_held_by_its_stem_and_an_identifier_as_it_is() {
+        for (held, word, want) in [
+            ("runs", "run", true),
+            ("run", "runs", true),
+            ("boxes", "box", true),
+            ("failed", "fail", true),
+            ("errors", "error", true),
+            ("sdas", "sda", false),
+            ("sdb", "sda", false),
+            ("pass", "pas", false),
+            ("rung", "run", false),
+            ("node", "node1", false),
+            ("node12", "node1", false),
+            ("id7s", "id7", false),
+        ] {
+            assert_eq!(holds_word(&[held.to_owned()], word), want, "{held} {word}");
+        }
     }
 
     #[test]

@@ -12,9 +12,53 @@ pub struct ModelCodec {
     tokenizer: Tokenizer,
     before: Vec<u32>,
     after: Vec<u32>,
+    chat: ChatParts,
     sinks: Vec<u32>,
     eos: Vec<u32>,
     absent: Option<u32>,
+}
+
+/// The template around what is said in a conversation.
+struct ChatParts {
+    /// Before the first words, with the template's own system message.
+    head: Vec<u32>,
+    /// Before a system message, and between that and the first words; `None` for a template
+    /// without system messages.
+    system: Option<(Vec<u32>, Vec<u32>)>,
+    /// Between what is said and what is replied.
+    reply: Vec<u32>,
+    /// Between a reply and what is said next.
+    next: Vec<u32>,
+}
+
+/// Stand for a system message and a reply while the template is taken apart.
+const SYSTEM_PLACE: &str = "\u{1}system\u{1}";
+const REPLY_PLACE: &str = "\u{1}reply\u{1}";
+
+impl ChatParts {
+    fn new(tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Result<Self, CodecError> {
+        let encode = |text: &str| tokenizer.encode_template(text).map_err(failed);
+        let Some(template) = template else {
+            let (reply, next) = (encode("\nAssistant:")?, encode("\nUser: ")?);
+            return Ok(Self { head: next.clone(), system: None, reply, next });
+        };
+        let user = Message::new("user", PLACE);
+        let talk = [user.clone(), Message::new("assistant", REPLY_PLACE), user.clone()];
+        let whole = template.render(&talk, true).map_err(failed)?;
+        let (head, rest) = split(&whole)?;
+        let (between, _) = split(&rest)?;
+        let (reply, next) = between.split_once(REPLY_PLACE).ok_or_else(|| {
+            CodecError("the chat template does not give the reply's words back".to_owned())
+        })?;
+        let given = template.render(&[Message::new("system", SYSTEM_PLACE), user], true).ok();
+        let given = given.and_then(|whole| Some(split(&whole).ok()?.0));
+        let system = match given.as_deref().and_then(|b| b.split_once(SYSTEM_PLACE)) {
+            Some((a, b)) => Some((encode(&format!("\n{a}"))?, encode(b)?)),
+            None => None,
+        };
+        let head = encode(&format!("\n{head}"))?;
+        Ok(Self { head, system, reply: encode(reply)?, next: encode(next)? })
+    }
 }
 
 fn failed(e: impl std::fmt::Display) -> CodecError {
@@ -41,12 +85,13 @@ impl ModelCodec {
         };
         let before = tokenizer.encode_template(&format!("\n{before}")).map_err(failed)?;
         let after = tokenizer.encode_template(&after).map_err(failed)?;
+        let chat = ChatParts::new(&tokenizer, template)?;
         let sinks = sinks(&tokenizer, card, sink_tokens)?;
         let absent = match &card.memory {
             Some(memory) => tokenizer.encode(&memory.absent).map_err(failed)?.first().copied(),
             None => None,
         };
-        Ok(Self { tokenizer, before, after, sinks, eos: card.eos.clone(), absent })
+        Ok(Self { tokenizer, before, after, chat, sinks, eos: card.eos.clone(), absent })
     }
 
     /// The tokenizer.
@@ -116,6 +161,41 @@ impl Codec for ModelCodec {
         ids.extend(words);
         ids.extend(&self.after);
         Ok(Turn { ids, question: start..end })
+    }
+
+    fn chat_turn(
+        &self,
+        system: Option<&str>,
+        before: &[(String, String)],
+        text: &str,
+    ) -> Result<Turn, CodecError> {
+        let words = |text: &str| self.tokenizer.encode(text).map_err(failed);
+        let parts = &self.chat;
+        let mut ids = Vec::new();
+        match (system, &parts.system) {
+            (Some(system), Some((start, between))) => {
+                ids.extend(start);
+                ids.extend(words(system)?);
+                ids.extend(between);
+            }
+            (Some(system), None) => {
+                // A template without system messages: it stands before what is said.
+                ids.extend(&parts.head);
+                ids.extend(words(&format!("{system}\n\n"))?);
+            }
+            (None, _) => ids.extend(&parts.head),
+        }
+        for (said, replied) in before {
+            ids.extend(words(said)?);
+            ids.extend(&parts.reply);
+            ids.extend(words(replied)?);
+            ids.extend(&parts.next);
+        }
+        let start = ids.len();
+        ids.extend(words(text)?);
+        let question = start..ids.len();
+        ids.extend(&parts.reply);
+        Ok(Turn { ids, question })
     }
 
     fn sinks(&self) -> &[u32] {

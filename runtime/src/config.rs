@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use lcedge_compress::{Camelot, Condense, Matching, MatchingOptions, Surprisal};
 use serde::{Deserialize, Serialize};
 
 use crate::beacons::Ratio;
@@ -16,7 +17,8 @@ pub enum MemoryMode {
     Full,
     /// The window alone: what leaves it is dropped, and counted.
     Window,
-    /// The recurrent state (needs a trained memory).
+    /// The recurrent state alone (needs a trained memory with a gist): beacons fold into it as
+    /// soon as their block leaves the recent region.
     Gist,
     /// Condensed states alone.
     Condensed,
@@ -35,6 +37,12 @@ impl MemoryMode {
     #[must_use]
     pub const fn condenses(self, trained: bool) -> bool {
         matches!(self, Self::Condensed) || (trained && matches!(self, Self::Full))
+    }
+
+    /// Whether condensed states that leave attention fold into a gist, where the model has one.
+    #[must_use]
+    pub const fn folds(self, trained: bool) -> bool {
+        trained && matches!(self, Self::Full | Self::Gist)
     }
 
     /// As `--memory` takes it.
@@ -72,6 +80,44 @@ impl RecallMode {
     }
 }
 
+/// What condenses for a model without a trained memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condenser {
+    /// The most surprising tokens (SirLLM).
+    #[default]
+    Surprisal,
+    /// Running means of tokens with similar keys (CAMELoT).
+    Camelot,
+    /// Few keys of each block, their values fitted anew (Attention Matching).
+    Matching,
+}
+
+impl Condenser {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Surprisal, Self::Camelot, Self::Matching];
+
+    /// As `--condense` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Surprisal => "surprisal",
+            Self::Camelot => "camelot",
+            Self::Matching => "matching",
+        }
+    }
+
+    /// A new one that holds nothing.
+    #[must_use]
+    pub fn start(self) -> Box<dyn Condense> {
+        match self {
+            Self::Surprisal => Box::new(Surprisal::new(0.98)),
+            Self::Camelot => Box::new(Camelot::new(lcedge_compress::camelot::THRESHOLD)),
+            Self::Matching => Box::new(Matching::new(MatchingOptions::default())),
+        }
+    }
+}
+
 /// A word that names none of the choices.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{found:?} is none of {choices}")]
@@ -102,6 +148,15 @@ impl FromStr for RecallMode {
     }
 }
 
+impl FromStr for Condenser {
+    type Err = NotAChoice;
+
+    fn from_str(s: &str) -> Result<Self, NotAChoice> {
+        let none = || NotAChoice { found: s.to_owned(), choices: "surprisal, camelot, matching" };
+        Self::ALL.into_iter().find(|c| c.name() == s).ok_or_else(none)
+    }
+}
+
 /// A tier broken on purpose: each must make things worse, or the tier does nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Control {
@@ -112,6 +167,8 @@ pub enum Control {
     ShuffledBeacons,
     /// Random blocks are recalled.
     RandomRecall,
+    /// The gist in attention is all zeros.
+    ZeroGist,
 }
 
 /// What a session does beside its sizes.
@@ -130,11 +187,20 @@ pub struct SessionConfig {
     pub focus_lines: usize,
     /// Blocks that a question sees as beacons, behind those that it sees exactly.
     pub coarse_blocks: usize,
+    /// Whether a question gets a gist of its own, folded with the question from the beacons of the
+    /// blocks that it found. Off unless asked for: beside exact passages, condensed states were
+    /// seen to make answers worse.
+    pub question_gist: bool,
+    /// What condenses where the model has no beacons.
+    pub condense: Condenser,
     /// How finely beacons condense.
     pub ratio: Ratio,
     /// Breaks a tier on purpose, to show that it does something.
     #[doc(hidden)]
     pub control: Control,
+    /// Bytes that a day may write to the store; beyond them blocks are stored without keys and
+    /// values. `None` for no limit.
+    pub write_bytes_per_day: Option<u64>,
     /// What the confidence is computed with.
     pub confidence: crate::confidence::Weights,
     /// An answer below this confidence is "not found".
@@ -150,8 +216,11 @@ impl Default for SessionConfig {
             fusion: Fusion::default(),
             focus_lines: crate::limits::FOCUS_LINES_DEFAULT,
             coarse_blocks: crate::limits::COARSE_BLOCKS_DEFAULT,
+            question_gist: false,
+            condense: Condenser::default(),
             ratio: Ratio::Fixed(crate::limits::RATIO_DEFAULT),
             control: Control::None,
+            write_bytes_per_day: None,
             confidence: crate::confidence::STOCK,
             confidence_min: crate::confidence::THRESHOLD,
         }

@@ -1,7 +1,7 @@
 //! What can go wrong with a session, an enum per operation.
 
 use lcedge_memory::Geometry;
-use lcedge_targets::{SlotError, StepError};
+use lcedge_targets::{FoldError, SlotError, StepError};
 
 use crate::spill::SpillError;
 use crate::text::CodecError;
@@ -10,10 +10,10 @@ use crate::text::CodecError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The tier asked for needs a model with a trained memory.
+    /// The tier asked for needs a model with a trained gist.
     #[error(
-        "--memory {tier} needs a model with a trained memory, {model} has none: use full, window, \
-         condensed or recall"
+        "--memory {tier} needs a model whose trained memory has a {tier}, {model} has none: use \
+         full, window, condensed or recall"
     )]
     Tier {
         /// The tier.
@@ -59,6 +59,9 @@ pub enum AbsorbError {
     /// The window refused.
     #[error(transparent)]
     Slot(#[from] SlotError),
+    /// The engine could not fold condensed states.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
     /// The store's writer failed.
     #[error(transparent)]
     Spill(#[from] SpillError),

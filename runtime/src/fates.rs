@@ -12,7 +12,8 @@ pub struct Fates {
     pub resident: u64,
     /// Exact keys and values on disk.
     pub spilled: u64,
-    /// A condensed state only.
+    /// A condensed state only: selected tokens, beacons in attention, or what is folded into the
+    /// gist of the current source.
     pub condensed: u64,
     /// Text and token ids only.
     pub text: u64,
@@ -159,7 +160,7 @@ impl Ledger {
     }
 
     /// The fates now. `recalled` stored tokens that left the window lie in the memory region, and
-    /// `condensed` tokens have a condensed state there.
+    /// `condensed` tokens have a condensed state there, the gist included.
     #[must_use]
     pub fn fates(&self, recalled: u64, condensed: u64) -> Fates {
         let mut fates = self.base;

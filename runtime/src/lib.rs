@@ -1,14 +1,18 @@
 //! lcedge: an embedded, memory-augmented runtime.
 #![forbid(unsafe_code)]
 
+pub mod answer_kind;
+pub mod asked;
 pub mod beacons;
 pub mod cite;
 pub mod codec;
 pub mod confidence;
 pub mod config;
+pub mod conversation;
 pub mod error;
 pub mod fates;
 pub mod finder;
+pub mod gist;
 pub mod input;
 pub mod limits;
 pub mod plan;
@@ -22,6 +26,7 @@ pub mod spill;
 pub mod surprise;
 pub mod tail;
 pub mod text;
+pub mod when;
 pub mod window;
 
 pub use {

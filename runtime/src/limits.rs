@@ -61,7 +61,17 @@ pub const COARSE_BLOCKS_DEFAULT: usize = 0;
 /// Slots of the tier of beacons.
 pub const BEACON_TOKENS_DEFAULT: usize = 128;
 
-/// Slots of the condensed tier (surprisal-based selection).
+/// Most blocks whose beacons fold into a question's own gist: as many as it was trained with.
+pub const GIST_QUESTION_BLOCKS: usize = 8;
+
+/// The gist of a source is kept on disk once in so many folds, and whenever a source rests.
+pub const GIST_KEEP_FOLDS: u64 = 16;
+
+/// Most blocks whose stored beacons are folded anew when a source goes on: the newest that the
+/// kept gist does not hold.
+pub const GIST_CATCH_UP_BLOCKS: usize = 256;
+
+/// Slots of the condensed tier of a model without beacons.
 pub const CONDENSED_TOKENS_DEFAULT: usize = 96;
 
 /// Most surprising lines kept while streaming.
@@ -89,6 +99,9 @@ pub const FOCUS_LINES_DEFAULT: usize = 1;
 /// Most citations of an answer.
 pub const CITATIONS_MAX: usize = 16;
 
+/// Tokens of earlier exchanges that an ordinary reply is made behind.
+pub const CHAT_HISTORY_TOKENS: usize = 320;
+
 /// Citations of an answer when none is asked for.
 pub const CITATIONS_DEFAULT: usize = 8;
 
@@ -101,3 +114,20 @@ const _: () = {
     assert!(RECALL_BLOCKS_MAX <= CANDIDATE_BLOCKS);
     assert!(SINK_TOKENS_MAX + 2 * BLOCK_TOKENS <= WINDOW_TOKENS_MIN);
 };
+
+/// Most first tokens that answers are tried with.
+pub const FIRST_TOKENS: usize = 3;
+
+/// Least probability of a first token that an answer is tried with.
+pub const FIRST_TOKEN_MIN: f32 = 0.03;
+
+/// An answer that stands in what was recalled and begins with at least this probability is taken
+/// without trying another.
+pub const FIRST_TOKEN_SURE: f32 = 0.8;
+
+/// Bytes that a day may write to the store: a 64 GB eMMC lasts three years when it stands 1,000
+/// writes of its whole size (a low figure for TLC flash, write amplification taken off).
+pub const WRITE_BYTES_PER_DAY_DEFAULT: u64 = 64_000_000_000 / 1095 * 1000;
+
+/// Most recalled blocks that a resume point names.
+pub const POINT_BLOCKS_MAX: usize = 16;

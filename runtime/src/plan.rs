@@ -23,6 +23,8 @@ pub struct Request {
     pub sink_tokens: usize,
     /// Slots of the condensed tier; 0 is off.
     pub condensed_tokens: usize,
+    /// Slots of the gist; 0 is off.
+    pub gist_tokens: usize,
     /// Blocks recalled while absorbing; 0 is off.
     pub stale_blocks: usize,
     /// Slots for recalled blocks while a question is answered.
@@ -56,13 +58,15 @@ pub struct RamPlan {
     pub queue: u64,
     /// Pages of the store that may be mapped in at once.
     pub map: u64,
+    /// The gist: its states, the beacons of a fold, its graph.
+    pub gist: u64,
 }
 
 impl RamPlan {
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.weights + self.window + self.engine + self.index + self.queue + self.map
+        self.weights + self.window + self.engine + self.index + self.queue + self.map + self.gist
     }
 }
 
@@ -77,6 +81,10 @@ pub struct Plan {
     pub sink_tokens: usize,
     /// Slots of the condensed tier.
     pub condensed_tokens: usize,
+    /// Slots of the gist.
+    pub gist_tokens: usize,
+    /// Most beacons of one fold.
+    pub fold_tokens: usize,
     /// Blocks recalled while absorbing.
     pub stale_blocks: usize,
     /// Slots for recalled blocks while a question is answered.
@@ -197,7 +205,7 @@ pub fn weight_bytes(card: &Card, kind: WeightKind) -> u64 {
     }
 }
 
-const ENGINE_BASE_BYTES: u64 = 64 << 20;
+const ENGINE_BASE_BYTES: u64 = 84 << 20;
 const MAP_BYTES: u64 = 8 << 20;
 
 impl Plan {
@@ -217,13 +225,14 @@ impl Plan {
         bounds("the chunk", r.chunk_tokens, 1, CHUNK_TOKENS_MAX.min(card.context))?;
         bounds("the sinks", r.sink_tokens, 0, SINK_TOKENS_MAX)?;
         let stale = r.stale_blocks * BLOCK_TOKENS;
-        let memory = r.sink_tokens + r.condensed_tokens + stale;
+        let standing = r.sink_tokens + r.gist_tokens + r.condensed_tokens;
+        let memory = standing + stale;
         let recent = r.window_tokens.saturating_sub(memory);
         let min = 2 * BLOCK_TOKENS;
         if recent < min {
             return Err(PlanError::Recent { window: r.window_tokens, memory, recent, min });
         }
-        let ask_memory = r.sink_tokens + r.condensed_tokens + r.ask_recall_tokens;
+        let ask_memory = standing + r.ask_recall_tokens;
         bounds("the question", r.question_tokens_max, 1, QUESTION_TOKENS_MAX)?;
         bounds("the answer", r.answer_tokens_max, 1, ANSWER_TOKENS_MAX)?;
         let ask = ask_memory + BLOCK_TOKENS + r.question_tokens_max + r.answer_tokens_max;
@@ -237,6 +246,8 @@ impl Plan {
             chunk_tokens: r.chunk_tokens,
             sink_tokens: r.sink_tokens,
             condensed_tokens: r.condensed_tokens,
+            gist_tokens: r.gist_tokens,
+            fold_tokens: fold_beacons(card, r),
             stale_blocks: r.stale_blocks,
             ask_recall_tokens: r.ask_recall_tokens,
             question_tokens_max: r.question_tokens_max,
@@ -274,7 +285,21 @@ impl Plan {
             index: r.index_blocks as u64 * layout.encoded_bytes_max() as u64,
             queue: (SPILL_QUEUE_BLOCKS as u64 + 4) * block,
             map: MAP_BYTES,
+            gist: self.gist_bytes(card),
         }
+    }
+
+    /// The source's state and a question's, each with the next one; the beacons of a fold; the
+    /// graph's weights and its scratch.
+    fn gist_bytes(&self, card: &Card) -> u64 {
+        let (Some(memory), 1..) = (&card.memory, self.gist_tokens) else { return 0 };
+        let (g, p) = memory.gist.map_or((0, 0), |g| (g.slots, g.width));
+        let (a, e) = (memory.address.map_or(0, |a| a.dim), 2 * card.head_dim);
+        let weights = g * (e + p) + e * (2 * p + e + 3) + a * p + 1;
+        let scratch = self.fold_tokens * (e + 2 * p + 2 * g) + 8 * g * e;
+        let rows = 4 * self.gist_tokens + self.fold_tokens;
+        let heads = card.layers * card.kv_heads;
+        (heads * (weights + scratch + rows * e) * size_of::<f32>()) as u64
     }
 
     fn check_ram(&self, card: &Card, r: &Request) -> Result<(), PlanError> {
@@ -312,9 +337,20 @@ impl Plan {
 fn beacon_rows(card: &Card, r: &Request) -> usize {
     let finest = card.memory.as_ref().and_then(|m| m.beacons.first().copied());
     match finest {
-        Some(finest) if r.condensed_tokens > 0 => {
+        Some(finest) if r.condensed_tokens + r.gist_tokens > 0 => {
             r.chunk_tokens.div_ceil(usize::from(finest).max(1))
                 + r.chunk_tokens.div_ceil(BLOCK_TOKENS_MIN)
+        }
+        _ => 0,
+    }
+}
+
+/// Most beacons of one fold: as many as a step makes, and at least those of a block.
+fn fold_beacons(card: &Card, r: &Request) -> usize {
+    let finest = card.memory.as_ref().and_then(|m| m.beacons.first().copied());
+    match finest {
+        Some(finest) if r.gist_tokens > 0 => {
+            beacon_rows(card, r).max(BLOCK_TOKENS.div_ceil(usize::from(finest).max(1)))
         }
         _ => 0,
     }
@@ -342,6 +378,7 @@ mod tests {
             chunk_tokens: 128,
             sink_tokens: 4,
             condensed_tokens: 0,
+            gist_tokens: 0,
             stale_blocks: 2,
             ask_recall_tokens: 256,
             question_tokens_max: 256,
@@ -368,6 +405,29 @@ mod tests {
         assert_eq!(p.ram.window, p.capacity_tokens as u64 * per_slot);
         let parts = [p.ram.weights, p.ram.engine, p.ram.index, p.ram.queue, p.ram.map];
         assert_eq!(p.ram.total(), parts.iter().sum::<u64>() + p.ram.window);
+    }
+
+    #[test]
+    fn a_gist_is_planned() {
+        let memory = lcedge_models::TrainedMemory {
+            name: String::new(),
+            hash: String::new(),
+            system: String::new(),
+            absent: String::new(),
+            address: None,
+            beacons: vec![4, 8],
+            gist: Some(lcedge_models::GistShape { slots: 32, width: 8 }),
+        };
+        let card = Card { memory: Some(memory), ..card() };
+        let none = Plan::new(&card, LAYOUT, &request()).unwrap();
+        assert_eq!((none.gist_tokens, none.fold_tokens, none.ram.gist), (0, 0, 0));
+        let p = Plan::new(&card, LAYOUT, &Request { gist_tokens: 32, ..request() }).unwrap();
+        assert_eq!(p.recent_tokens_max, none.recent_tokens_max - 32);
+        assert_eq!(p.memory_tokens_max, none.memory_tokens_max + 32);
+        // A beacon for every four tokens of a chunk, and one more for each of six blocks.
+        assert_eq!(p.fold_tokens, 128 / 4 + 6);
+        let state = 2 * 32 * card.geometry(64).f32_bytes_per_token() as u64;
+        assert!(p.ram.gist > 2 * state, "{}", p.ram.gist);
     }
 
     #[test]

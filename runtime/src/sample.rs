@@ -114,6 +114,25 @@ pub fn probability(logits: &[f32], id: u32) -> f32 {
     logits.get(id as usize).map_or(0.0, |&x| (f64::from(x - max).exp() / sum) as f32)
 }
 
+/// The `k` likeliest tokens, the likeliest first, with their probabilities.
+#[must_use]
+pub fn likeliest(logits: &[f32], k: usize) -> Vec<Choice> {
+    let Some(top) = argmax(logits) else { return Vec::new() };
+    let max = logits[top as usize];
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).filter(|x| !x.is_nan()).sum();
+    let mut best: Vec<(f32, u32)> = Vec::with_capacity(k + 1);
+    for (&x, id) in logits.iter().zip(0u32..).filter(|(x, _)| !x.is_nan()) {
+        if best.len() == k && best.last().is_some_and(|b| x <= b.0) {
+            continue;
+        }
+        let at = best.partition_point(|b| b.0 >= x);
+        best.insert(at, (x, id));
+        best.truncate(k);
+    }
+    let probability = |x: f32| (f64::from(x - max).exp() / sum) as f32;
+    best.into_iter().map(|(x, id)| Choice { id, probability: probability(x) }).collect()
+}
+
 fn argmax(logits: &[f32]) -> Option<u32> {
     let best = logits.iter().enumerate().filter(|(_, x)| !x.is_nan());
     let best = best.fold(None::<(usize, f32)>, |best, (i, &x)| match best {
@@ -180,6 +199,17 @@ mod tests {
         zero(Sampling { top_p: 0.6, ..base }, &[0, 2, 3]); // the largest alone has .644
         zero(Sampling { top_p: 0.7, ..base }, &[2, 3]);
         zero(base, &[]);
+    }
+
+    #[test]
+    fn the_likeliest_come_in_order_with_true_probabilities() {
+        let got = likeliest(&[1.0, f32::NAN, 2.0, 0.0, 2.0, -1.0], 3);
+        assert_eq!(got.iter().map(|c| c.id).collect::<Vec<_>>(), [2, 4, 0]);
+        let all = softmax(&[1.0, 2.0, 0.0, 2.0, -1.0], 1.0);
+        assert!((got[0].probability - all[1]).abs() < 1e-6);
+        assert!((got[2].probability - all[0]).abs() < 1e-6);
+        assert_eq!(likeliest(&[f32::NAN], 2), []);
+        assert_eq!(likeliest(&[0.5], 2).len(), 1);
     }
 
     #[test]

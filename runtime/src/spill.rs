@@ -4,8 +4,8 @@
 //! buffers of blocks go round: a free list hands them out, the writer gives them back. A full
 //! queue hands the block back, and the session then waits: nothing is dropped to go faster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use lcedge_memory::{
 use crate::fates::Outcome;
 use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, COMMIT_BLOCKS_MAX, SPILL_QUEUE_BLOCKS};
+use crate::session::Point;
 
 /// Longest time that written blocks wait for their commit.
 const COMMIT_AFTER: Duration = Duration::from_secs(2);
@@ -119,6 +120,7 @@ enum Job {
     Block(Box<Block>),
     Begin { name: String, new_version: bool, reply: Reply<SourceState> },
     Progress { source: SourceId, progress: Progress },
+    Point { source: SourceId, point: Point },
     Flush { seal: bool, reply: Reply<()> },
 }
 
@@ -131,11 +133,28 @@ pub struct Spill {
     thread: Option<JoinHandle<()>>,
     waited: Duration,
     gave_up: Arc<AtomicBool>,
+    sparing: Arc<AtomicBool>,
+    gist: Arc<Mutex<KeptGist>>,
+}
+
+/// A gist on its way to the store; only the latest counts.
+#[derive(Debug, Default)]
+struct KeptGist {
+    /// Whose it is, until the writer has taken it.
+    source: Option<SourceId>,
+    bytes: Vec<u8>,
+}
+
+/// The name under which the gist of a source is kept beside its resume point.
+#[must_use]
+pub fn gist_name(source: &str) -> String {
+    format!("{source}\u{1f}gist")
 }
 
 impl Spill {
     /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
-    /// addresses. A block has at most `beacons_max` beacons.
+    /// addresses. A block has at most `beacons_max` beacons. Once `write_bytes_per_day` are used
+    /// up, blocks go without keys and values, and beyond a tenth more without beacons too.
     ///
     /// # Errors
     /// [`SpillError::Store`] when the system gives no thread.
@@ -145,6 +164,7 @@ impl Spill {
         dtype: KvDtype,
         finder: Option<Arc<Finder>>,
         beacons_max: usize,
+        write_bytes_per_day: Option<u64>,
     ) -> Result<Self, SpillError> {
         let memory_row = finder.as_ref().map_or(0, |f| f.memory_row());
         let extras = Extras { memory_row, beacons_max };
@@ -156,8 +176,13 @@ impl Spill {
             let _ = give.try_send(Box::new(Block::empty(geometry, extras)));
         }
         let gave_up = Arc::new(AtomicBool::new(false));
+        let sparing = Arc::new(AtomicBool::new(false));
+        let gist = Arc::new(Mutex::new(KeptGist::default()));
         let mut writer = Writer {
+            gist: Arc::clone(&gist),
             gave_up: Arc::clone(&gave_up),
+            sparing: Arc::clone(&sparing),
+            write_bytes_per_day,
             store,
             dtype,
             finder,
@@ -165,7 +190,10 @@ impl Spill {
             payload: Vec::with_capacity(quant::payload_bytes(dtype, geometry, BLOCK_TOKENS)),
             uncommitted: 0,
             since: Instant::now(),
+            mid_chunk: false,
             held_progress: Vec::new(),
+            held_points: Vec::new(),
+            names: Vec::new(),
             hole: Vec::new(),
             give,
             answer,
@@ -177,7 +205,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -234,6 +262,23 @@ impl Spill {
         self.send(Job::Progress { source, progress })
     }
 
+    /// Notes where the session stands; stored with the blocks handed over before.
+    ///
+    /// # Errors
+    /// [`SpillError::Gone`] when the writer has ended.
+    pub fn point(&mut self, source: SourceId, point: Point) -> Result<(), SpillError> {
+        self.send(Job::Point { source, point })
+    }
+
+    /// Keeps what `write` appends to a buffer as the gist of a source: stored with the blocks
+    /// handed over before, at the latest with the next commit. The buffer is used again.
+    pub fn keep_gist(&mut self, source: SourceId, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes.clear();
+        write(&mut kept.bytes);
+        kept.source = Some(source);
+    }
+
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
     /// ended as well.
     ///
@@ -263,6 +308,13 @@ impl Spill {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.gave_up.load(Ordering::Acquire)
+    }
+
+    /// Whether blocks go without keys and values because a day's write budget is used up, or went
+    /// so since the start.
+    #[must_use]
+    pub fn sparing(&self) -> bool {
+        self.sparing.load(Ordering::Acquire)
     }
 
     /// How long the session has waited for the writer.
@@ -297,7 +349,10 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
+    sparing: Arc<AtomicBool>,
+    write_bytes_per_day: Option<u64>,
     store: Store,
     dtype: KvDtype,
     finder: Option<Arc<Finder>>,
@@ -305,7 +360,13 @@ struct Writer {
     condensed: Vec<u8>,
     uncommitted: usize,
     since: Instant,
+    /// Blocks of a chunk came whose progress and point are still to come: a commit now would keep
+    /// blocks that a later run reads again.
+    mid_chunk: bool,
     held_progress: Vec<(SourceId, Progress)>,
+    held_points: Vec<(SourceId, Point)>,
+    /// Names of the sources begun.
+    names: Vec<(SourceId, String)>,
     /// Sources in which a block could not be stored: their progress stays before it, so that a
     /// later run reads that text again.
     hole: Vec<SourceId>,
@@ -327,21 +388,24 @@ impl Writer {
                         };
                         begun.map_err(|e| SpillError::Store(e.to_string()))
                     });
+                    if let Ok(state) = &state {
+                        self.names.retain(|(id, _)| *id != state.id);
+                        self.names.push((state.id, name));
+                    }
                     let _ = reply.send(state);
                 }
                 Ok(Job::Progress { source, progress }) => self.progress(source, progress),
+                Ok(Job::Point { source, point }) => self.point(source, point),
                 Ok(Job::Flush { seal, reply }) => {
                     let _ = reply.send(self.flush(seal));
                 }
-                Err(RecvTimeoutError::Timeout) => self.commit_and_note(),
+                Err(RecvTimeoutError::Timeout) => self.commit_between_chunks(true),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let _ = self.commit();
+                    self.commit_between_chunks(true);
                     break;
                 }
             }
-            if self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER {
-                self.commit_and_note();
-            }
+            self.commit_between_chunks(false);
         }
     }
 
@@ -353,24 +417,30 @@ impl Writer {
         }
         let _ = self.answer.send(Written { tokens, result });
         let _ = self.give.send(block);
-        if self.uncommitted >= COMMIT_BLOCKS_MAX {
-            self.commit_and_note();
-        }
+        self.mid_chunk = true;
     }
 
     fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
         self.payload.clear();
         let kv = block.kv.view();
-        quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+        let left = self.left_today();
+        if left > Some(0) {
+            quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+        } else {
+            // The fates are counted anew from the store.
+            self.sparing.store(true, Ordering::Release);
+            self.gave_up.store(true, Ordering::Release);
+        }
         let finder = self.finder.as_ref();
         let address =
             finder.map_or_else(BlockAddress::default, |f| f.block(kv, &block.memory_rows));
         self.condensed.clear();
         let held = block.beacons.view();
-        if held.tokens() > 0 {
+        let holds = held.tokens() > 0 && left.is_some();
+        if holds {
             quant::encode(self.dtype, held, &mut self.condensed).map_err(|e| e.to_string())?;
         }
-        let beacons = (held.tokens() > 0).then(|| BeaconRecord {
+        let beacons = holds.then(|| BeaconRecord {
             ratio: block.beacon_ratio,
             count: u16::try_from(held.tokens()).unwrap_or(u16::MAX),
             dtype: self.dtype,
@@ -399,6 +469,13 @@ impl Writer {
         Ok(id)
     }
 
+    /// Bytes that today may still write; `None` when a tenth more than that was written.
+    fn left_today(&self) -> Option<u64> {
+        let Some(budget) = self.write_bytes_per_day else { return Some(u64::MAX) };
+        let spent = self.store.written_today();
+        (spent <= budget.saturating_add(budget / 10)).then(|| budget.saturating_sub(spent))
+    }
+
     /// Notes when a disk budget made the store give something up.
     fn note_given_up(&mut self) {
         if self.store.take_given_up() != GivenUp::default() {
@@ -414,22 +491,63 @@ impl Writer {
         self.held_progress.push((source, progress));
     }
 
-    fn commit_and_note(&mut self) {
+    fn point(&mut self, source: SourceId, point: Point) {
+        self.mid_chunk = false;
+        if self.hole.contains(&source) {
+            return;
+        }
+        self.held_points.retain(|(s, _)| *s != source);
+        self.held_points.push((source, point));
+    }
+
+    /// Commits between two chunks, when enough was written or long enough ago, or `now`.
+    fn commit_between_chunks(&mut self, now: bool) {
+        let due = self.uncommitted >= COMMIT_BLOCKS_MAX
+            || self.uncommitted > 0 && self.since.elapsed() >= COMMIT_AFTER;
+        if self.mid_chunk || !(now || due) {
+            return;
+        }
         // A failed commit is reported by the next flush, which tries again; blocks stay queued in
         // the store's own unsealed segment meanwhile.
         let _ = self.commit();
     }
 
     fn commit(&mut self) -> Result<(), SpillError> {
+        if std::mem::take(&mut self.mid_chunk) {
+            // The chunk never ended: its progress is known, its window is not.
+            self.held_points.clear();
+        }
         for (source, progress) in self.held_progress.drain(..) {
             self.store
                 .set_progress(source, progress)
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
+        for (source, point) in self.held_points.drain(..) {
+            let Some((_, name)) = self.names.iter().find(|(id, _)| *id == source) else { continue };
+            self.store
+                .set_session(name, source, &point.to_bytes())
+                .map_err(|e| SpillError::Store(e.to_string()))?;
+        }
+        self.store_gist()?;
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
         self.note_given_up();
         self.uncommitted = 0;
         Ok(())
+    }
+
+    /// Stores the gist that was kept last. One that is larger than a point may be is left out, and
+    /// so is one that the day's budget has no room for: a later run folds stored beacons instead.
+    fn store_gist(&mut self) -> Result<(), SpillError> {
+        let may = self.left_today() > Some(0);
+        let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(source) = kept.source.take() else { return Ok(()) };
+        let name = self.names.iter().find(|(id, _)| *id == source).map(|(_, name)| name);
+        let small = kept.bytes.len() <= Store::SESSION_BYTES_MAX;
+        let Some(name) = name.filter(|_| may && small && !self.hole.contains(&source)) else {
+            return Ok(());
+        };
+        let set = self.store.set_session(&gist_name(name), source, &kept.bytes);
+        set.map_err(|e| SpillError::Store(e.to_string()))
     }
 
     fn flush(&mut self, seal: bool) -> Result<(), SpillError> {

@@ -46,6 +46,22 @@ pub trait Codec: Send + Sync {
     /// [`CodecError`] with the tokenizer's or the template's own words.
     fn turn(&self, question: &str) -> Result<Turn, CodecError>;
 
+    /// What a person says in a conversation, behind the exchanges before it (what was said and what
+    /// was replied, oldest first), as the turn that an ordinary reply follows; `system` instead of
+    /// the template's own system message.
+    ///
+    /// # Errors
+    /// [`CodecError`] with the tokenizer's or the template's own words.
+    fn chat_turn(
+        &self,
+        system: Option<&str>,
+        before: &[(String, String)],
+        text: &str,
+    ) -> Result<Turn, CodecError> {
+        let _ = (system, before);
+        self.turn(text)
+    }
+
     /// The first tokens of every session: attention sinks.
     fn sinks(&self) -> &[u32];
 

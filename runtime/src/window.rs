@@ -1,8 +1,8 @@
 //! The window: which slots hold what, and at which positions.
 //!
 //! ```text
-//! [ sinks | condensed | recalled blocks ] [ recent tokens ]
-//!   memory region, 0..memory              memory..len
+//! [ sinks | gist | condensed | recalled blocks ] [ recent tokens ]
+//!   memory region, 0..memory                     memory..len
 //! ```
 //!
 //! Slots and positions run together: slot `i` has position `base + i`, so the memory region ends
@@ -14,7 +14,9 @@
 use std::ops::Range;
 
 use lcedge_memory::{KvBuf, KvView};
-use lcedge_targets::{BeaconRow, Engine, SlotError, StepError, StepInput, StepOutput};
+use lcedge_targets::{
+    BeaconRow, Engine, Fold, FoldError, GistState, SlotError, StepError, StepInput, StepOutput,
+};
 
 /// Sizes of a window, from the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +181,14 @@ impl Window {
             },
             out,
         )
+    }
+
+    /// Folds beacons into a state; what is in attention stays as it is.
+    ///
+    /// # Errors
+    /// [`FoldError`]; the state is as before.
+    pub fn fold(&mut self, fold: &Fold<'_>, state: &mut GistState) -> Result<(), FoldError> {
+        self.engine.fold(fold, state)
     }
 
     /// Rotates everything anew from the lowest base when `more` tokens would run off the table.

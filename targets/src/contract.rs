@@ -5,6 +5,7 @@
 //! positions and at least [`VOCAB_MIN`] tokens.
 
 mod beacons;
+mod gist;
 
 use lcedge_memory::{KvBuf, KvView};
 
@@ -13,6 +14,8 @@ pub use beacons::{
     beacons_see_what_they_should, beacons_that_do_not_fit_are_refused,
     gives_vectors_of_ordinary_rows, memory,
 };
+
+pub use gist::{gist_folds_refused, gist_of_a_set, gist_states_follow};
 
 use crate::engine::{Engine, SlotError, StepError, StepInput, StepOutput};
 

@@ -10,6 +10,8 @@ use std::ops::Range;
 use lcedge_memory::{KvBuf, KvView};
 use lcedge_models::Card;
 
+use crate::gist::{Fold, FoldError, GistState};
+
 /// A beacon: a trained condensing token that stands for the ordinary tokens before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeaconRow {
@@ -211,6 +213,12 @@ pub trait Engine: Send {
     /// # Errors
     /// [`SlotError::OutOfWindow`] when `len` exceeds the capacity.
     fn set_len(&mut self, len: usize) -> Result<(), SlotError>;
+
+    /// Folds beacons into a state of a model with a trained gist. The window is not touched.
+    ///
+    /// # Errors
+    /// [`FoldError`]; the state is as it was before.
+    fn fold(&mut self, fold: &Fold<'_>, state: &mut GistState) -> Result<(), FoldError>;
 
     /// Bytes held, by purpose.
     fn usage(&self) -> EngineMemory;

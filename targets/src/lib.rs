@@ -6,6 +6,7 @@ pub mod choose;
 pub mod contract;
 pub mod engine;
 pub mod fake;
+pub mod gist;
 pub mod ort;
 pub mod probe;
 pub mod profile;
@@ -14,3 +15,4 @@ mod window;
 
 pub use engine::{BeaconRow, Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
 pub use fake::{FakeConfig, FakeEngine};
+pub use gist::{Fold, FoldError, GistBytesError, GistState};

@@ -46,6 +46,39 @@ fn what_is_wrong_in_the_file_is_said_with_file_and_key() {
 }
 
 #[test]
+fn a_condenser_is_chosen_by_flag_environment_and_file() {
+    let world = World::new();
+    world.write("a.log", World::log(200));
+    let read = |flag: &[&str], env: Option<&str>| {
+        let words = "eval perplexity --input a.log --history 900 --targets 50 --windows 1 \
+                     --memory condensed --json";
+        let mut command = world.command(words.split_whitespace().chain(flag.iter().copied()));
+        if let Some(name) = env {
+            command.env("LCEDGE_CONDENSE", name);
+        }
+        finish(&mut command)
+    };
+    let nats =
+        |flag: &[&str], env| read(flag, env).ok().one("eval")["nats_per_token"].as_f64().unwrap();
+    let surprisal = nats(&[], None);
+    assert_eq!(nats(&["--condense", "surprisal"], None), surprisal);
+    let camelot = nats(&["--condense", "camelot"], None);
+    let matching = nats(&[], Some("matching"));
+    let all = [surprisal, camelot, matching];
+    assert!(camelot != surprisal && matching != camelot && matching != surprisal, "{all:?}");
+    world.write("lcedge.toml", "condense = \"camelot\"\n");
+    assert_eq!(nats(&[], None), camelot);
+    assert_eq!(nats(&["--condense", "matching"], None), matching);
+    let error = read(&["--condense", "magic"], None).code(2).error("bad_argument");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("magic"), "{message}");
+    assert!(message.contains("surprisal, camelot, matching"), "{message}");
+    world.write("lcedge.toml", "condense = \"magic\"\n");
+    let error = read(&[], None).code(2).error("config");
+    assert!(error["message"].as_str().unwrap().contains("condense"), "{error}");
+}
+
+#[test]
 fn sizes_are_those_of_people() {
     let world = World::new();
     let plan = world.json("plan --ram 1.5G --disk 4GB").ok().one("plan");

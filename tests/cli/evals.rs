@@ -190,19 +190,29 @@ fn what_follows_a_history_is_measured_tier_by_tier() {
     let names: Vec<&str> = arms.iter().map(|a| a["arm"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["window", "condensed by surprisal", "recall", "recall of random blocks", "full attention"]
+        [
+            "window",
+            "condensed by surprisal",
+            "condensed by camelot",
+            "condensed by matching",
+            "recall",
+            "recall of random blocks",
+            "full attention"
+        ]
     );
     assert_eq!(ran.all("row").len(), 2 * names.len());
     for arm in arms {
         assert!(arm["nats_per_token"].as_f64() > Some(0.0), "{arm}");
     }
     assert_eq!(arms[0]["gain"], 0.0);
-    let (window, full) = (&arms[0]["window"], &arms[4]["window"]);
+    let nats: Vec<f64> = arms.iter().map(|a| a["nats_per_token"].as_f64().unwrap()).collect();
+    assert!(nats[1] != nats[2] && nats[2] != nats[3] && nats[1] != nats[3], "{nats:?}");
+    let (window, full) = (&arms[0]["window"], &arms[6]["window"]);
     assert!(window.as_u64() < full.as_u64() && full.as_u64() >= Some(330), "{last}");
     // More history than the model was trained on: no full attention, and no share of a gap.
     let words = "eval tiers --input a.log --history 600 --targets 50 --windows 1";
     let last = world.json(words).ok().one("eval");
-    assert_eq!(last["arms"].as_array().unwrap().len(), 3, "{last}");
+    assert_eq!(last["arms"].as_array().unwrap().len(), 5, "{last}");
     assert!(last["arms"][2]["gap_closed"].is_null(), "{last}");
     let words = "eval perplexity --input a.log --history 330 --targets 50 --windows 2";
     let last = world.json(&format!("{words} --memory window")).ok().one("eval");

@@ -2,6 +2,7 @@
 //! the real ONNX Runtime.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
+mod chat;
 mod commands;
 mod config;
 mod continuing;
@@ -10,4 +11,5 @@ mod input;
 mod output;
 mod stopping;
 mod store;
+mod when;
 mod world;

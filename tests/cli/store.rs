@@ -175,7 +175,28 @@ fn what_is_forgotten_is_in_no_file_any_more() {
     assert_eq!(world.json("memory list --store memory").ok().all("source").len(), 1);
     world.json("memory forget --source b.log --store memory").code(2).error("source_unknown");
     world.json("memory forget 99999 --store memory").code(2).error("block_unknown");
-    world.json("memory forget --store memory").code(2);
+    world.json("memory forget --store memory").code(2).error("bad_argument");
+    world.json("memory forget 1 --source a.log --store memory").code(2).error("bad_argument");
+    world.json("memory forget --matching  --store memory").code(2);
+}
+
+#[test]
+fn a_time_is_forgotten() {
+    let world = World::new();
+    let line = |n: usize| {
+        format!("2026-03-{n:02}T10:00:00Z the zebra number{n} came to the garden of the zoo\n")
+    };
+    world.write("a.log", (1..=28).map(line).collect::<String>());
+    world.json("stream --input a.log --store memory").ok();
+    let words = "memory forget --since 2026-03-10 --until 2026-03-19 --store memory";
+    let forgot = world.json(words).ok().one("forget");
+    assert!(forgot["blocks"].as_u64() > Some(3), "{forgot}");
+    let left = |n: usize| {
+        world.json(&format!("memory search number{n} --store memory")).ok().out.contains("hit")
+    };
+    assert!(left(1) && left(28) && !left(13) && !left(16), "{forgot}");
+    world.json("memory forget --until yesterweek --store memory").code(2).error("bad_argument");
+    world.json("memory verify --deep --store memory").ok();
 }
 
 #[test]
@@ -185,4 +206,97 @@ fn blocks_are_pinned_and_let_go() {
     assert_eq!(pinned["pinned"], 2);
     assert_eq!(world.json("memory unpin 2 --store memory").ok().one("unpin")["pinned"], 1);
     world.json("memory pin 99999 --store memory").code(2).error("block_unknown");
+}
+
+#[test]
+fn a_memory_goes_into_a_file_and_comes_back() {
+    let world = World::stored(60);
+    world.write("b.log", "the zebra came to the garden\n");
+    world.json("stream --input b.log --store memory").ok();
+    let wrote = world.json("memory export all.lcedge --store memory").ok().one("export");
+    let bytes = world.path("all.lcedge").metadata().unwrap().len();
+    assert_eq!((&wrote["sources"], &wrote["bytes"]), (&2.into(), &bytes.into()));
+    assert_eq!(wrote["kv_blocks"], wrote["blocks"], "{wrote}");
+    // Nothing is written over.
+    let error = world.json("memory export all.lcedge --store memory").code(2).error("file_exists");
+    assert!(error["message"].as_str().unwrap().contains("all.lcedge"), "{error}");
+    let words = "memory export b.lcedge --source b.log --text-only --store memory";
+    let text = world.json(words).ok().one("export");
+    assert_eq!((&text["sources"], &text["kv_blocks"]), (&1.into(), &0.into()));
+    world.json("memory export c.lcedge --source c --store memory").code(2).error("source_unknown");
+    // Into another memory, exactly as it was.
+    let took = world.json("memory import all.lcedge --store other").ok().one("import");
+    assert_eq!((&took["sources"], &took["kv_blocks"]), (&2.into(), &wrote["kv_blocks"]));
+    assert_eq!(world.json("memory list --store other").ok().all("source").len(), 2);
+    world.json("memory verify --deep --store other").ok();
+    let answer = world.json("ask zebra? --store other").ok().one("answer");
+    assert_eq!(
+        (&answer["recall"], &answer["citations"][0]["source"]),
+        (&"kv".into(), &"b.log".into())
+    );
+    // A name that is there is refused, or put behind a prefix; people see what happened.
+    world.json("memory import b.lcedge --store other").code(2).error("source_exists");
+    let people = world.run("memory import b.lcedge --prefix old/ --store other".split(' ')).ok();
+    assert!(people.out.contains("1 source, 1 block, as text"), "{}", people.out);
+    let found = world.json("memory search zebra --source old/b.log --store other").ok();
+    assert_eq!(found.all("hit").len(), 1);
+    // What has no keys and values is read again as text, and the answer says so.
+    let answer = world.json("ask zebra? --source old/b.log --store other").ok().one("answer");
+    assert_eq!(answer["recall"], "text");
+}
+
+#[test]
+fn a_memory_of_another_model_comes_as_text() {
+    let world = World::stored(20);
+    world.json("memory export all.lcedge --store memory").ok();
+    world.write("c.log", "a giraffe\n");
+    world.json("stream --input c.log --store other --weights int8").ok();
+    let words = "memory import all.lcedge --store other --weights int8";
+    let took = world.json(words).ok().one("import");
+    assert!(took["blocks"].as_u64() > Some(2) && took["kv_blocks"] == 0, "{took}");
+    let ran = world.run("ask 7 --source a.log --store other --weights int8 --json".split(' ')).ok();
+    let answer = ran.one("answer");
+    assert_eq!(answer["recall"], "text");
+    assert!(!answer["citations"].as_array().unwrap().is_empty(), "{answer}");
+}
+
+#[test]
+fn what_is_no_export_or_a_damaged_one_changes_nothing() {
+    let world = World::stored(20);
+    world.json("memory export all.lcedge --store memory").ok();
+    let mut bytes = fs::read(world.path("all.lcedge")).unwrap();
+    world.write("cut.lcedge", &bytes[..bytes.len() - 9]);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    world.write("flipped.lcedge", &bytes);
+    world.write("text.txt", "some text, and it is long enough to be read as a head of a file");
+    for (file, kind) in [
+        ("cut.lcedge", "export_damaged"),
+        ("flipped.lcedge", "export_damaged"),
+        ("text.txt", "not_an_export"),
+        ("nothing", "file"),
+    ] {
+        let words = format!("memory import {file} --prefix x/ --store memory");
+        world.json(&words).code(2).error(kind);
+    }
+    assert_eq!(world.json("memory list --store memory").ok().all("source").len(), 1);
+    world.json("memory export all.lcedge --store nowhere").code(2).error("store_absent");
+}
+
+#[test]
+fn compacting_keeps_what_there_is() {
+    let world = World::stored(200);
+    for n in 0..3 {
+        world.write("b.log", format!("{n} {}", World::log(30)));
+        world.json("stream --input b.log --store memory").ok();
+    }
+    world.json("memory forget --source b.log --store memory").ok();
+    let before = world.json("memory stats --store memory").ok().one("stats");
+    let done = world.json("memory compact --store memory").ok().one("compact");
+    assert!(done["bytes_after"].as_u64() <= done["bytes_before"].as_u64(), "{done}");
+    let after = world.json("memory stats --store memory").ok().one("stats");
+    assert_eq!((&before["blocks"], &before["tokens"]), (&after["blocks"], &after["tokens"]));
+    world.json("memory verify --deep --store memory").ok();
+    let people = world.run(["memory", "compact", "--store", "memory"]).ok();
+    assert!(people.out.contains("The memory takes"), "{}", people.out);
 }

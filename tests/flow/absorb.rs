@@ -1,6 +1,7 @@
 //! Absorbing against one pass of full attention, and fates that add up.
 
-use lcedge::{MemoryMode, SessionConfig};
+use lcedge::config::Condenser;
+use lcedge::{MemoryMode, Question, SessionConfig};
 use lcedge_targets::{Engine, StepInput, StepOutput};
 use proptest::prelude::*;
 
@@ -90,6 +91,31 @@ fn what_leaves_the_window_is_counted_in_every_mode() {
     }
 }
 
+#[test]
+fn every_condenser_keeps_its_slots_and_counts_what_its_states_stand_for() {
+    let text = log(200);
+    for condense in Condenser::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = MemoryMode::Condensed;
+        let config = SessionConfig { memory, condense, ..World::default().config };
+        let mut s = World { stale: 0, config, ..World::default() }.open(dir.path());
+        for source in ["a", "b"] {
+            s.begin_source(source).unwrap();
+            s.feed(text.as_bytes()).unwrap();
+            s.finish_source().unwrap();
+            let (f, name) = (s.fates(), condense.name());
+            assert_eq!(f.dropped + f.condensed > 0, f.total() > f.resident, "{name}: {f:?}");
+            match condense {
+                Condenser::Surprisal => assert_eq!(f.condensed, 48),
+                // Slots that went to newer tokens took what they stood for with them.
+                Condenser::Camelot => assert!(f.condensed > 48, "{f:?}"),
+                // Nothing of a source leaves it; what was read of the one before does.
+                Condenser::Matching => assert_eq!(f.dropped > 0, source == "b", "{f:?}"),
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
@@ -115,4 +141,45 @@ proptest! {
         prop_assert_eq!(s.fates().total(), text.len() as u64);
         prop_assert!(s.window().len() <= s.plan().window_tokens);
     }
+}
+
+/// A day's write budget: beyond it blocks are kept without keys and values, across restarts, and
+/// the fates say so.
+#[test]
+fn beyond_the_write_budget_blocks_keep_text_and_beacons() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = log(600);
+    let mut config = World::default().config;
+    config.write_bytes_per_day = Some(150_000);
+    let world = World { trained: true, config, ..World::default() };
+    let mut s = world.open(dir.path());
+    s.begin_source("a").unwrap();
+    s.feed(text.as_bytes()).unwrap();
+    s.finish_source().unwrap();
+    s.flush().unwrap();
+    let fates = s.fates();
+    assert_eq!(fates.total(), text.len() as u64);
+    assert!(fates.spilled > 0 && fates.condensed > 0 && fates.dropped == 0, "{fates:?}");
+    assert!(s.take_warning().unwrap().contains("write budget"));
+    let reader = s.reader().unwrap().clone();
+    let stats = reader.stats().unwrap();
+    assert!(stats.kv_blocks > 0 && stats.kv_blocks < stats.blocks, "{stats:?}");
+    assert!(stats.beacon_blocks > stats.kv_blocks, "{stats:?}");
+    assert!(stats.written_today_bytes > 150_000, "{stats:?}");
+    // What has only text is found, read again, and the answer says so.
+    let ids = reader.blocks_of(reader.sources()[0].id);
+    let last = *ids.last().unwrap();
+    assert!(reader.block(last).unwrap().kv.is_none());
+    let question = Question { blocks: Some(vec![last]), ..Question::new("0599 host4") };
+    assert_eq!(s.ask(&question).unwrap().recall, lcedge::RecallMode::Text);
+    s.close().unwrap();
+    // The same day goes on where it was.
+    let mut s = world.open(dir.path());
+    s.begin_source("b").unwrap();
+    s.feed(log(40).as_bytes()).unwrap();
+    s.finish_source().unwrap();
+    s.flush().unwrap();
+    let after = s.reader().unwrap().stats().unwrap();
+    assert!(after.blocks > stats.blocks);
+    assert_eq!(after.kv_blocks, stats.kv_blocks);
 }

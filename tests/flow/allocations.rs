@@ -48,6 +48,11 @@ fn the_same_with_beacons_and_a_trained_address() {
     allocates_nothing(World { stale: 0, trained: true, ..World::default() });
 }
 
+#[test]
+fn the_same_with_a_gist() {
+    allocates_nothing(World { stale: 0, trained: true, gist: true, ..World::default() });
+}
+
 fn allocates_nothing(world: World) {
     let dir = tempfile::tempdir().unwrap();
     let mut s = world.open(dir.path());

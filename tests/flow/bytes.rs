@@ -10,7 +10,7 @@ use lcedge::{Plan, Request, SessionConfig};
 use lcedge_compress::Addresser;
 use lcedge_compress::address::{AddressHead, Background};
 use lcedge_memory::{AddressLayout, KvDtype, Reader, Store, StoreOptions};
-use lcedge_models::{TrainedAddress, TrainedMemory};
+use lcedge_models::{GistShape, TrainedAddress, TrainedMemory};
 use lcedge_targets::Engine;
 use lcedge_targets::fake::{FakeConfig, FakeEngine};
 
@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) kv: KvDtype,
     /// A model with a trained memory: an address and beacons.
     pub(crate) trained: bool,
+    /// And a gist of 8 slots beside.
+    pub(crate) gist: bool,
     pub(crate) config: SessionConfig,
 }
 
@@ -71,6 +73,7 @@ impl Default for World {
             stale: 2,
             kv: KvDtype::F16,
             trained: false,
+            gist: false,
             config: SessionConfig { confidence_min: 0.0, ..SessionConfig::default() },
         }
     }
@@ -83,6 +86,15 @@ pub(crate) fn engine(capacity: usize) -> FakeEngine {
 
 /// The same with a trained memory of random weights.
 pub(crate) fn trained_engine(capacity: usize) -> FakeEngine {
+    trained_with(None, capacity)
+}
+
+/// The same with a gist of 8 slots beside: all other weights are equal.
+pub(crate) fn gist_engine(capacity: usize) -> FakeEngine {
+    trained_with(Some(GistShape { slots: 8, width: 6 }), capacity)
+}
+
+fn trained_with(gist: Option<GistShape>, capacity: usize) -> FakeEngine {
     let address = TrainedAddress { layer: 1, dim: 16, keys: 4, segment_tokens: 16 };
     let memory = TrainedMemory {
         name: "random".into(),
@@ -91,6 +103,7 @@ pub(crate) fn trained_engine(capacity: usize) -> FakeEngine {
         absent: "Not in memory.".into(),
         address: Some(address),
         beacons: vec![4, 8, 16, 32],
+        gist,
     };
     let config = FakeConfig {
         context: 4096,
@@ -120,6 +133,7 @@ impl World {
             chunk_tokens: self.chunk,
             sink_tokens: 4,
             condensed_tokens: if self.config.memory.condenses(self.trained) { 48 } else { 0 },
+            gist_tokens: if self.config.memory.folds(self.gist) { 8 } else { 0 },
             stale_blocks: self.stale,
             ask_recall_tokens: 256,
             question_tokens_max: 256,
@@ -129,8 +143,21 @@ impl World {
             ram_bytes_max: None,
             index_blocks: 100,
         };
-        let engine = if self.trained { trained_engine(8) } else { engine(8) };
+        let engine = self.engine(8);
         Plan::new(engine.card(), layout, &request).unwrap()
+    }
+
+    pub(crate) fn engine(&self, capacity: usize) -> FakeEngine {
+        match (self.trained, self.gist) {
+            (false, _) => engine(capacity),
+            (true, false) => trained_engine(capacity),
+            (true, true) => gist_engine(capacity),
+        }
+    }
+
+    /// A session without a store.
+    pub(crate) fn without_store(&self) -> Session {
+        self.with(None)
     }
 
     /// A session over a store in `dir`, as its writer.
@@ -157,16 +184,29 @@ impl World {
     }
 
     fn over(&self, store: Access) -> Session {
-        let finder = Arc::new(self.finder());
-        let plan = self.plan(finder.layout());
-        let slots = plan.capacity_tokens;
-        let parts = Parts {
-            engine: Box::new(if self.trained { trained_engine(slots) } else { engine(slots) }),
-            codec: Arc::new(Bytes),
-            store: Some(store),
-            finder: Some(finder),
-        };
+        self.with(Some(store))
+    }
+
+    fn with(&self, store: Option<Access>) -> Session {
+        let parts = self.parts_with(store);
+        let plan = self.plan(self.finder().layout());
         Session::open(parts, plan, self.config).unwrap()
+    }
+
+    /// What a session over a store in `dir` is made of.
+    pub(crate) fn parts(&self, dir: &Path) -> Parts {
+        self.parts_with(Some(Access::Write(Box::new(Store::open(dir, &self.options()).unwrap()))))
+    }
+
+    fn parts_with(&self, store: Option<Access>) -> Parts {
+        let finder = Arc::new(self.finder());
+        let slots = self.plan(finder.layout()).capacity_tokens;
+        Parts {
+            engine: Box::new(self.engine(slots)),
+            codec: Arc::new(Bytes),
+            store,
+            finder: Some(finder),
+        }
     }
 }
 

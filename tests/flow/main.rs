@@ -9,5 +9,6 @@ mod beacons;
 mod bytes;
 #[path = "../common/exchange.rs"]
 mod exchange;
+mod gist;
 mod recall;
 mod resume;

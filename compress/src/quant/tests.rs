@@ -2,6 +2,9 @@ use half::f16;
 
 use super::*;
 
+#[path = "../../../tests/common/fuzz.rs"]
+mod fuzz;
+
 const G: Geometry = Geometry { layers: 3, kv_heads: 2, head_dim: 16, block_tokens: 64 };
 
 /// Repeatable noise with a large offset in a few key channels, as real keys have.
@@ -230,5 +233,25 @@ fn all_kernels_encode_alike() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn changed_payloads_are_decoded_or_refused() {
+    let kv = sample(16, 5);
+    for (dtype, seed) in [(KvDtype::F16, 61), (KvDtype::Int8, 62), (KvDtype::Int4, 63)] {
+        let mut payload = Vec::new();
+        encode(dtype, kv.view(), &mut payload).unwrap();
+        let inputs = vec![payload, Vec::new()];
+        let target = fuzz::Target { name: "payloads", seed, rounds: 1000, kept: &[], inputs };
+        let mut out = KvBuf::with_capacity(G, 64);
+        let mut decoded = 0;
+        target.run(|input, random| {
+            let tokens = [0, 1, 15, 17, 65, 65_535][random.below(6)];
+            for tokens in [16, tokens] {
+                decoded += u32::from(decode(dtype, input, tokens, &mut out).is_ok());
+            }
+        });
+        assert!(decoded > 100, "{decoded} payloads of {dtype:?} were decoded");
     }
 }

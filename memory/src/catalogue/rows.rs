@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::Quarantined;
+use super::{Quarantined, Wear};
 use crate::{
     BeaconInfo, BlockId, BlockInfo, KvDtype, Progress, SessionPoint, SourceId, Span,
     error::CatalogueError,
@@ -366,6 +366,23 @@ pub(super) fn quarantined(tx: &Transaction<'_>) -> Result<Vec<Quarantined>, Cata
 pub(super) fn put_next_id(tx: &Transaction<'_>, next_id: u64) -> Result<(), CatalogueError> {
     tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('next_id', ?1)")?
         .execute([next_id.cast_signed()])?;
+    Ok(())
+}
+
+/// The day (days since 1970 UTC) that was written on last, and the bytes written on it.
+pub(super) fn wear(tx: &Transaction<'_>) -> Result<Wear, CatalogueError> {
+    let one = |key: &str| {
+        let sql = "SELECT coalesce((SELECT value FROM meta WHERE key = ?1), 0)";
+        tx.prepare_cached(sql)?.query_row([key], |r| r.get::<_, i64>(0))
+    };
+    Ok(Wear { day: one("written_day")?, bytes: one("written_bytes")?.cast_unsigned() })
+}
+
+pub(super) fn put_wear(tx: &Transaction<'_>, wear: Wear) -> Result<(), CatalogueError> {
+    let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
+    let mut statement = tx.prepare_cached(sql)?;
+    statement.execute(params!["written_day", wear.day])?;
+    statement.execute(params!["written_bytes", wear.bytes.cast_signed()])?;
     Ok(())
 }
 

@@ -10,8 +10,18 @@ use crate::{
 pub(crate) const VERSION: u32 = 1;
 /// Bytes before each part: magic, kind, length, checksum.
 pub(crate) const PREFIX: usize = 24;
-/// Longest part.
-const BYTES_MAX: u64 = 3 << 30;
+/// Longest head; a later version may have a longer one.
+const HEAD_MAX: u64 = 4096;
+/// Longest source version: its numbers and its name.
+const SOURCE_MAX: u64 = 128 + super::segment::NAME_BYTES_MAX as u64;
+/// Longest end.
+const END_MAX: u64 = 8;
+/// Longest block of any shape.
+const BLOCK_MAX: u64 = 256 << 20;
+/// Longest text of a token, on average over a block.
+const TOKEN_TEXT_MAX: u64 = 4096;
+/// A text of so many bytes is never too long.
+const TEXT_MAX: u64 = 64 << 10;
 
 const MAGIC: [u8; 4] = *b"LCEX";
 const HEAD: u32 = 1;
@@ -106,13 +116,53 @@ fn sum(prefix: &[u8], body: &[u8]) -> u64 {
     hash.digest()
 }
 
-/// Length of a part, from its prefix.
-pub(crate) fn bytes_of(prefix: &[u8; PREFIX]) -> Result<u64, &'static str> {
+/// Most bytes that the parts of a block have, of one shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Of its text.
+    pub(crate) text: u64,
+    /// Of its keys and values, and of its beacons: no encoding takes more than numbers of 32 bits,
+    /// with two for each channel and each token.
+    pub(crate) kv: u64,
+    /// Of all of it.
+    pub(crate) block: u64,
+}
+
+impl Limits {
+    /// The limits of a shape; none when no model has blocks of that size.
+    pub(crate) fn of(identity: &Identity) -> Option<Self> {
+        let Geometry { layers, kv_heads, head_dim, block_tokens } = identity.geometry;
+        let [layers, heads, dim, tokens] =
+            [layers, kv_heads, head_dim, block_tokens].map(u128::from);
+        let kv = layers * heads * 8 * (dim * tokens + dim + tokens);
+        let text = u64::from(block_tokens) * TOKEN_TEXT_MAX;
+        let text = text.max(TEXT_MAX);
+        let a = identity.address;
+        let vectors = u128::from(a.vectors_max) * u128::from(a.dim);
+        let address = u128::from(a.heads) * (16 + vectors);
+        let block = 256 + 4 * tokens + u128::from(text) + address + 2 * kv;
+        let block = u64::try_from(block).ok().filter(|b| *b <= BLOCK_MAX)?;
+        Some(Self { text, kv: kv as u64, block })
+    }
+}
+
+/// Length of a part, from its prefix. `limits`: of the blocks, once the head is known.
+pub(crate) fn bytes_of(
+    prefix: &[u8; PREFIX],
+    limits: Option<&Limits>,
+) -> Result<u64, &'static str> {
     if array_at::<4>(prefix, 0) != MAGIC {
         return Err("magic");
     }
+    let max = match u32_at(prefix, 4) {
+        HEAD => HEAD_MAX,
+        SOURCE => SOURCE_MAX,
+        BLOCK => limits.ok_or("parts in another order")?.block,
+        END => END_MAX,
+        _ => return Err("kind of a part"),
+    };
     let bytes = u64_at(prefix, 8);
-    if bytes > BYTES_MAX { Err("length of a part") } else { Ok(bytes) }
+    if bytes > max { Err("length of a part") } else { Ok(bytes) }
 }
 
 /// Reads a part back.
@@ -274,6 +324,9 @@ impl Rest<'_> {
         let text = self.bytes()?;
         let address = self.address()?;
         let (payload, beacons) = (self.bytes()?, self.bytes()?);
+        if kv.is_some() == payload.is_empty() || beacon_dtype.is_some() == beacons.is_empty() {
+            return Err(FrameError::Wrong("kind of keys and values"));
+        }
         let info = BlockInfo {
             id: BlockId(0),
             source: SourceId(0),
@@ -284,9 +337,9 @@ impl Rest<'_> {
             surprise_nats,
             starts_mid_line,
             ends_mid_line,
-            kv: kv.filter(|_| !payload.is_empty()),
+            kv,
             kv_bytes: payload.len() as u32,
-            beacons: beacon_dtype.filter(|_| !beacons.is_empty()).map(|dtype| BeaconInfo {
+            beacons: beacon_dtype.map(|dtype| BeaconInfo {
                 ratio,
                 count,
                 dtype,

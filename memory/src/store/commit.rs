@@ -45,6 +45,7 @@ impl Store {
             quarantined: &bad,
             sessions: &self.sessions,
             next_id: Some(self.next_id),
+            wear: Some(self.bytes.wear),
             ..Batch::default()
         };
         let any = !(rows.is_empty()
@@ -53,6 +54,9 @@ impl Store {
             && self.sessions.is_empty());
         if any && let Err(e) = self.catalogue.apply(&batch) {
             return Err(self.catalogue_failed(e));
+        }
+        if any {
+            self.bytes.wear_saved = self.bytes.wear;
         }
         self.shared.quarantined_saved(&bad);
         self.pending.clear();
@@ -92,13 +96,16 @@ impl Store {
                 return;
             }
             let Ok(page) = pages::write(&self.shared, &blocks) else { return };
+            self.count(page.bytes());
             let rows = [pages::row(&page)];
-            let batch = Batch { pages: &rows, ..Batch::default() };
+            let wear = Some(self.bytes.wear);
+            let batch = Batch { pages: &rows, wear, ..Batch::default() };
             if self.catalogue.apply(&batch).is_err() {
                 let _ = self.shared.storage.remove(&pages::file_name(page.number()));
+                self.bytes.files = self.bytes.files.saturating_sub(page.bytes());
                 return;
             }
-            self.count(page.bytes());
+            self.bytes.wear_saved = self.bytes.wear;
             self.shared.publish(|s| s.fold(page));
         }
     }
@@ -207,11 +214,13 @@ impl Store {
             }
             let active = self.closing.swap_remove(at);
             let rows = [SegmentRow { sealed: true, ..active.row() }];
-            let batch = Batch { segments: &rows, ..Batch::default() };
+            let wear = Some(self.bytes.wear);
+            let batch = Batch { segments: &rows, wear, ..Batch::default() };
             if let Err(e) = self.catalogue.apply(&batch) {
                 // The footer says the same: opening finds it.
                 return Err(self.catalogue_failed(e));
             }
+            self.bytes.wear_saved = self.bytes.wear;
             self.finish_sealed(&active)?;
         }
         Ok(())

@@ -79,19 +79,20 @@ impl Store {
             }
         };
         let gone: Vec<u32> = run.iter().map(|p| p.number()).collect();
-        let rows = [pages::row(&page)];
-        self.catalogue.apply(&Batch { pages: &rows, pages_gone: &gone, ..Batch::default() })?;
         self.count(page.bytes());
+        let rows = [pages::row(&page)];
+        let wear = Some(self.bytes.wear);
+        let batch = Batch { pages: &rows, pages_gone: &gone, wear, ..Batch::default() };
+        self.catalogue.apply(&batch)?;
+        self.bytes.wear_saved = self.bytes.wear;
         let mut all: Vec<Arc<Page>> = snapshot.pages().to_vec();
         all.retain(|p| !gone.contains(&p.number()));
         all.push(page);
         all.sort_by_key(|p| p.id_first());
         self.shared.publish(|s| s.set_pages(all));
-        for old in run {
-            self.bytes.files = self.bytes.files.saturating_sub(old.bytes());
-            // An orphan is removed at the next opening.
-            let _ = self.shared.storage.remove(&pages::file_name(old.number()));
-        }
+        self.bytes.files -= run.iter().map(|p| p.bytes()).sum::<u64>().min(self.bytes.files);
+        self.sync_catalogue()?;
+        self.remove_pages(&gone);
         Ok(())
     }
 

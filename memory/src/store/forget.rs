@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// After source versions went: which version of each name is the newest now.
-    fn restate_newest(&mut self) {
+    pub(super) fn restate_newest(&mut self) {
         let snapshot = self.shared.snapshot();
         let mut newest: BTreeMap<String, (u32, SourceId)> = BTreeMap::new();
         for entry in snapshot.sources().values() {
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// What becomes of which segment.
-    fn plan(
+    pub(super) fn plan(
         &self,
         gone: &BTreeSet<BlockId>,
         strictness: Strictness,

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Active, Bytes, LockGuardBox, Store, budget::GivenUp, recover, take_in};
 use crate::{
-    OpenError, Reader, SourceId, StoreOptions,
+    BlockId, OpenError, Reader, SourceId, StoreOptions,
     catalogue::{self, Catalogue, Contents},
     error::CatalogueError,
     format::segment::Identity,
@@ -101,6 +101,7 @@ pub(crate) fn open_locked(
     });
     let closing = unsealed(&shared, &catalogue, &contents)?;
     let numbers = recover::numbers(&*storage)?;
+    let wear = catalogue.view(|view| view.wear()).map_err(failed)?;
     let mut options = options.clone();
     if let Some(max) = options.disk_bytes_max {
         // Room is made by writing whole segments anew: there must be several of them.
@@ -110,6 +111,8 @@ pub(crate) fn open_locked(
         bytes: Bytes {
             files: files_bytes(&*storage)?,
             catalogue: catalogue.bytes(),
+            wear,
+            wear_saved: wear,
             ..Bytes::default()
         },
         catalogue,
@@ -125,6 +128,8 @@ pub(crate) fn open_locked(
         restated: BTreeSet::new(),
         sessions: Vec::new(),
         newest: newest(&contents),
+        begun: BTreeSet::new(),
+        earlier: BlockId(contents.next_id),
         next_id: contents.next_id,
         next_source: contents.sources.iter().map(|s| s.id.0 + 1).max().unwrap_or(1),
         next_segment: numbers.last().map_or(1, |n| n + 1),
@@ -135,6 +140,7 @@ pub(crate) fn open_locked(
         _lock: LockGuardBox(lock),
         shared,
     };
+    store.finish_import()?;
     keep_budget(&mut store);
     Ok(store)
 }

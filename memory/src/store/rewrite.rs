@@ -12,7 +12,7 @@ use super::{
     active::{Active, WriteError},
 };
 use crate::{
-    BlockId, BlockInfo, RewriteError, SourceId, SyncPolicy,
+    BlockId, BlockInfo, CatalogueError, RewriteError, SourceId, SyncPolicy,
     catalogue::{Batch, BlockRow, NewBlock, PageRow, SegmentRow, SessionRow},
     clock::now_ms,
     format::record::{BlockHeader, Record, Replaces},
@@ -187,7 +187,12 @@ impl Store {
         let mut files = Vec::new();
         for r in replacements {
             blocks.extend(r.blocks);
-            files.push((r.old, r.active, r.row.is_some(), r.bytes));
+            self.count(r.bytes);
+            if r.row.is_none() {
+                // It is written, and does not stay.
+                self.bytes.files = self.bytes.files.saturating_sub(r.bytes);
+            }
+            files.push((r.old, r.active, r.row.is_some()));
         }
         let batch = Batch {
             segments: &rows,
@@ -197,6 +202,7 @@ impl Store {
             sessions,
             pages: &pages.rows,
             pages_gone: &pages.gone,
+            wear: Some(self.bytes.wear),
             ..Batch::default()
         };
         if let Err(e) = self.catalogue.apply(&batch) {
@@ -204,12 +210,28 @@ impl Store {
             self.latched = Some(format!("catalogue: {e}"));
             return Err(e.into());
         }
-        self.publish_changes(&changed, pages, sources_gone);
-        if self.options.sync != SyncPolicy::None {
-            // The old files go only when it is certain that nothing points to them.
-            self.catalogue.sync()?;
+        self.bytes.wear_saved = self.bytes.wear;
+        let pages_gone = self.publish_changes(&changed, pages, sources_gone);
+        if let Err(e) = self.sync_catalogue() {
+            self.latched = Some(format!("catalogue: {e}"));
+            return Err(e.into());
         }
+        self.remove_pages(&pages_gone);
         self.swap_files(files)
+    }
+
+    /// Makes it certain, as far as the sync policy asks for that, that nothing points to files
+    /// which are about to go.
+    pub(super) fn sync_catalogue(&self) -> Result<(), CatalogueError> {
+        if self.options.sync == SyncPolicy::None { Ok(()) } else { self.catalogue.sync() }
+    }
+
+    /// Removes pages that nothing points to any more.
+    pub(super) fn remove_pages(&self, numbers: &[u32]) {
+        for number in numbers {
+            // Those who hold it open keep it; an orphan is removed at the next opening.
+            let _ = self.shared.storage.remove(&pages::file_name(*number));
+        }
     }
 
     fn publish_changes(
@@ -217,29 +239,25 @@ impl Store {
         changed: &BTreeMap<BlockId, Option<Entry>>,
         pages: NewPages,
         sources_gone: &[SourceId],
-    ) {
-        let gone = pages.gone.clone();
+    ) -> Vec<u32> {
+        let gone = pages.gone;
         self.shared.publish(|s| {
             s.change(changed, pages.all);
             let mut sources = s.sources().as_ref().clone();
             sources.retain(|id, _| !sources_gone.contains(id));
             s.set_sources(Arc::new(sources));
         });
-        for number in gone {
-            // Those who hold it open keep it; an orphan is removed at the next opening.
-            let _ = self.shared.storage.remove(&pages::file_name(number));
-        }
+        gone
     }
 
     /// Unlinks what was replaced, and then what only said so.
-    fn swap_files(&mut self, files: Vec<(u32, Active, bool, u64)>) -> Result<(), RewriteError> {
-        for (old, active, stays, bytes) in &files {
+    fn swap_files(&mut self, files: Vec<(u32, Active, bool)>) -> Result<(), RewriteError> {
+        for (old, active, stays) in &files {
             let size = self.shared.storage.size(&file_name(*old)).unwrap_or(0);
             self.remove_file(&file_name(*old))?;
             self.shared.forget_segment(*old);
             self.bytes.files = self.bytes.files.saturating_sub(size);
             if *stays {
-                self.count(*bytes);
                 self.shared.add_segment(Arc::clone(&active.segment), true);
             }
         }

@@ -1,24 +1,34 @@
 //! A store as one file: everything comes back, nothing damaged comes in.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt, symlink},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::helpers::{Sample, append, options, progress};
 use lcedge_memory::{
-    AddressLayout, BlockState, ExportError, ExportOptions, Filter, ImportOptions, Reader, Store,
-    StoreOptions, verify,
+    AddressLayout, BlockRecord, BlockState, ExportError, ExportOptions, Filter, Forget,
+    ImportOptions, Progress, Reader, SourceError, Span, Store, StoreOptions, Strictness, rebuild,
+    storage::{
+        FileStorage,
+        failing::{FailingStorage, Fault},
+    },
+    verify,
 };
 
 const ALL: ExportOptions<'_> = ExportOptions { keys_and_values: true, sources: None };
 
 fn make(dir: &Path) -> Store {
     let mut store = Store::open(dir, &options()).unwrap();
-    for (name, blocks) in [("one.log", 0..12), ("../../etc/passwd", 12..20)] {
+    for (name, blocks) in [("one.log", 8..20), ("../../etc/passwd", 20..28)] {
         let id = store.begin_source(name).unwrap().id;
         append(&mut store, id, blocks);
         store.set_progress(id, progress(20)).unwrap();
     }
     let new = store.new_version("one.log").unwrap().id;
-    append(&mut store, new, 20..25);
+    append(&mut store, new, 28..33);
     store.set_progress(new, progress(5)).unwrap();
     store.commit().unwrap();
     store
@@ -29,7 +39,7 @@ fn look(reader: &Reader) {
     let told: Vec<_> = sources.iter().map(|s| (s.name.as_str(), s.version, s.superseded)).collect();
     let want = [("one.log", 1, true), ("../../etc/passwd", 1, false), ("one.log", 2, false)];
     assert_eq!(told, want);
-    let numbers = [0..12, 12..20, 20..25];
+    let numbers = [8..20, 20..28, 28..33];
     for ((source, numbers), n) in sources.iter().zip(numbers).zip([20, 20, 5]) {
         assert_eq!(source.progress, progress(n));
         for (id, n) in reader.blocks_of(source.id).into_iter().zip(numbers) {
@@ -56,7 +66,7 @@ fn everything_comes_back() {
     look(&store.reader());
     let e = store.import(&path, &ImportOptions::default()).unwrap_err();
     assert!(matches!(e, ExportError::SourceExists { .. }), "{e}");
-    let under = ImportOptions { prefix: "old/" };
+    let under = ImportOptions { prefix: "old/", ..ImportOptions::default() };
     assert_eq!(store.import(&path, &under).unwrap().blocks, 25);
     drop(store);
     // Names are names, not paths.
@@ -94,7 +104,7 @@ fn another_model_gets_the_text() {
     let mut store = Store::open(&other.path().join("same"), &options()).unwrap();
     store.import(&small, &ImportOptions::default()).unwrap();
     let reader = store.reader();
-    for (id, n) in reader.blocks_of(reader.sources()[0].id).into_iter().zip(12..) {
+    for (id, n) in reader.blocks_of(reader.sources()[0].id).into_iter().zip(20..) {
         assert_eq!(reader.text(id).unwrap(), Sample::new(n).text);
         let mut tokens = Vec::new();
         reader.tokens(id, &mut tokens).unwrap();
@@ -133,4 +143,298 @@ fn no_damaged_file_comes_in() {
     refused(b"", "nothing");
     fs::write(&path, &bytes).unwrap();
     assert_eq!(other.import(&path, &ImportOptions::default()).unwrap().blocks, 25);
+}
+
+/// A part of a file: where its prefix begins and where it ends.
+fn parts(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let n = u64::from_le_bytes(bytes[at + 8..at + 16].try_into().unwrap()) as usize;
+        out.push((at, at + 24 + n));
+        at += 24 + n;
+    }
+    out
+}
+
+/// The file with a part's content changed and its checksum right: somebody means it.
+fn forged(bytes: &[u8], part: usize, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let parts = parts(bytes);
+    let (from, to) = parts[part];
+    let mut body = bytes[from + 24..to].to_vec();
+    change(&mut body);
+    let mut prefix = bytes[from..from + 16].to_vec();
+    prefix[8..16].copy_from_slice(&(body.len() as u64).to_le_bytes());
+    let mut sum = xxhash_rust::xxh3::Xxh3::new();
+    sum.update(&prefix);
+    sum.update(&body);
+    prefix.extend(sum.digest().to_le_bytes());
+    [&bytes[..from], &prefix, &body, &bytes[to..]].concat()
+}
+
+fn put<const N: usize>(at: usize, what: [u8; N]) -> impl FnOnce(&mut Vec<u8>) {
+    move |body| body[at..at + N].copy_from_slice(&what)
+}
+
+/// Files whose checksums are right and whose content no store takes.
+#[test]
+fn no_forged_file_comes_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = make(&dir.path().join("store"));
+    let path = dir.path().join("store.lcx");
+    store.reader().export(&path, &ALL).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let beyond = (1_u64 << 63).to_le_bytes();
+    // Where a block's beacons have their number of tokens; of block 10, the third.
+    assert_eq!((10 % 3, Sample::new(10).beacons.is_some()), (1, true));
+    let forgeries = [
+        ("absorbed bytes", forged(&bytes, 1, put(4, beyond))),
+        ("absorbed lines", forged(&bytes, 1, put(12, beyond))),
+        ("version 0", forged(&bytes, 1, put(0, 0_u32.to_le_bytes()))),
+        ("a version that none can follow", forged(&bytes, 1, put(0, u32::MAX.to_le_bytes()))),
+        ("no name", forged(&bytes, 1, |b| b.splice(53.., [0; 4]).for_each(drop))),
+        ("end before start", forged(&bytes, 2, put(8, 1_u64.to_le_bytes()))),
+        ("end beyond all", forged(&bytes, 2, put(8, beyond))),
+        ("line 0", forged(&bytes, 2, put(16, 0_u64.to_le_bytes()))),
+        ("last line beyond all", forged(&bytes, 2, put(24, beyond))),
+        ("surprise", forged(&bytes, 2, put(40, f32::NAN.to_le_bytes()))),
+        ("no such encoding", forged(&bytes, 2, put(46, [9]))),
+        ("beacons that are none", forged(&bytes, 4, put(50, 0_u16.to_le_bytes()))),
+        ("more beacons than tokens", forged(&bytes, 4, put(50, 9_u16.to_le_bytes()))),
+        ("more beacons than the ratio says", forged(&bytes, 4, put(48, [8, 0, 2, 0]))),
+        ("shape", forged(&bytes, 0, put(52, [255; 8]))),
+        ("a smaller shape", forged(&bytes, 0, put(58, 1_u16.to_le_bytes()))),
+        ("another layout", forged(&bytes, 0, put(64, 5_u16.to_le_bytes()))),
+    ];
+    let mut other = Store::open(&dir.path().join("other"), &options()).unwrap();
+    let foreign = StoreOptions { model: [9; 32], ..options() };
+    let mut foreign = Store::open(&dir.path().join("foreign"), &foreign).unwrap();
+    let mut refused = |bytes: &[u8], what: &str| {
+        fs::write(&path, bytes).unwrap();
+        for store in [&mut other, &mut foreign] {
+            let e = store.import(&path, &ImportOptions::default()).unwrap_err();
+            assert!(matches!(e, ExportError::Damaged { .. }), "{what}: {e}");
+            assert!(store.reader().sources().is_empty(), "{what}");
+        }
+        let e = Store::check_import(&path, &ImportOptions::default()).unwrap_err();
+        assert!(matches!(e, ExportError::Damaged { .. }), "{what}: {e}");
+    };
+    for (what, forged) in forgeries {
+        refused(&forged, what);
+    }
+    // A block twice, with the number of blocks right.
+    let ranges = parts(&bytes);
+    let (from, to) = ranges[2];
+    let end = ranges.len() - 1;
+    let blocks = forged(&bytes, end, put(0, 26_u64.to_le_bytes()));
+    let twice = [&blocks[..to], &blocks[from..to], &blocks[to..]].concat();
+    refused(&twice, "a block twice");
+    // Keys and values of another length than the caller's encodings have.
+    fs::write(&path, &bytes).unwrap();
+    let exact = ImportOptions { payload_bytes: Some(|_, _, _| 17), ..ImportOptions::default() };
+    let e = Store::check_import(&path, &exact).unwrap_err();
+    assert!(matches!(e, ExportError::Damaged { what: "length of keys and values", .. }), "{e}");
+    assert_eq!(Store::check_import(&path, &ImportOptions::default()).unwrap().blocks, 25);
+}
+
+/// A file with a hole in it says that a part is long, and has the bytes.
+#[test]
+fn a_sparse_file_takes_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = make(&dir.path().join("store"));
+    let path = dir.path().join("store.lcx");
+    store.reader().export(&path, &ALL).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    for part in 0..3 {
+        let at = parts(&bytes)[part].0 as u64;
+        fs::write(&path, &bytes).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&(1_u64 << 30).to_le_bytes(), at + 8).unwrap();
+        file.set_len(4 << 30).unwrap();
+        let e = Store::check_import(&path, &ImportOptions::default()).unwrap_err();
+        // Not "it ends too early", and not the checksum: the bytes were never read.
+        let what = match e {
+            ExportError::Damaged { what, .. } | ExportError::NotAnExport { what, .. } => what,
+            e => panic!("{e}"),
+        };
+        assert_eq!(what, "length of a part");
+    }
+}
+
+#[test]
+fn only_files_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    // It returns at all.
+    for path in [fifo.as_path(), dir.path(), Path::new("/dev/zero")] {
+        let e = Store::check_import(path, &ImportOptions::default()).unwrap_err();
+        assert!(matches!(e, ExportError::NotAnExport { .. }), "{}: {e}", path.display());
+    }
+}
+
+#[test]
+fn an_export_touches_no_other_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = make(&dir.path().join("store"));
+    let (mine, path) = (dir.path().join("out/mine"), dir.path().join("out/store.lcx"));
+    fs::create_dir(dir.path().join("out")).unwrap();
+    fs::write(&mine, "mine").unwrap();
+    symlink(&mine, dir.path().join("out/store.lcx.new")).unwrap();
+    store.reader().export(&path, &ALL).unwrap();
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 3);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A name that is taken stays as it is, also where it leads nowhere.
+    let nowhere = dir.path().join("out/nowhere");
+    symlink("missing", &nowhere).unwrap();
+    for taken in [&path, &mine, &nowhere] {
+        let before = fs::symlink_metadata(taken).unwrap().len();
+        let e = store.reader().export(taken, &ALL).unwrap_err();
+        assert!(matches!(e, ExportError::Exists { .. }), "{e}");
+        assert_eq!(fs::symlink_metadata(taken).unwrap().len(), before);
+    }
+    assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 4);
+}
+
+#[test]
+fn versions_and_names_come_in_as_they_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = make(&dir.path().join("store"));
+    let bad = "a\x1b[31m\n.log";
+    let id = store.begin_source(bad).unwrap().id;
+    append(&mut store, id, 40..42);
+    store.commit().unwrap();
+    let sources = store.reader().sources();
+    // Only the second version of the first name, and the one with the odd name.
+    let chosen = [sources[2].id, sources[3].id];
+    let path = dir.path().join("store.lcx");
+    let part = ExportOptions { keys_and_values: true, sources: Some(&chosen) };
+    store.reader().export(&path, &part).unwrap();
+    let other = dir.path().join("other");
+    let mut store = Store::open(&other, &options()).unwrap();
+    store.import(&path, &ImportOptions::default()).unwrap();
+    let told = |reader: &Reader| -> Vec<_> {
+        let sources = reader.sources().into_iter();
+        sources.map(|s| (s.name, s.version, s.superseded)).collect()
+    };
+    let escaped = "a\\u{1b}[31m\\n.log".to_owned();
+    let want = [("one.log".to_owned(), 2, false), (escaped, 1, false)];
+    assert_eq!(told(&store.reader()), want);
+    assert_eq!(store.new_version("one.log").unwrap().version, 3);
+    drop(store);
+    rebuild(&other).unwrap();
+    assert_eq!(told(&Store::open(&other, &options()).unwrap().reader()), want);
+}
+
+/// An import that fails, or is killed, at any operation leaves nothing, and can be done again.
+#[test]
+fn an_interrupted_import_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.lcx");
+    make(&dir.path().join("store")).reader().export(&path, &ALL).unwrap();
+    let options = StoreOptions { segment_bytes_max: 3000, ..options() };
+    let mut whole = 0;
+    let mut n = 0;
+    while n <= whole {
+        for fault in [Fault::Io, Fault::Torn, Fault::DiskFull] {
+            let to = dir.path().join(format!("{n} {fault:?}"));
+            let storage = FailingStorage::new(Arc::new(FileStorage::new(&to)));
+            let mut store = Store::open_in(Arc::new(storage.clone()), &options).unwrap();
+            let own = store.begin_source("own").unwrap().id;
+            append(&mut store, own, 50..53);
+            store.set_progress(own, progress(53)).unwrap();
+            store.commit().unwrap();
+            let before = storage.operations();
+            storage.fail_from(before + n, fault);
+            let done = store.import(&path, &ImportOptions::default());
+            if n == 0 && fault == Fault::Io {
+                assert!(done.is_err());
+            }
+            let what = format!("{fault:?} at {n}: {done:?}");
+            storage.heal();
+            drop(store);
+            let mut store = Store::open(&to, &options).unwrap();
+            let names = store.reader().sources().len();
+            assert!(names == 1 || names == 4 && store.reader().blocks() == 28, "{what}");
+            assert_eq!(store.reader().blocks_of(own).len(), 3, "{what}");
+            let later = store.begin_source("later").unwrap().id;
+            append(&mut store, later, 60..62);
+            store.set_progress(later, progress(62)).unwrap();
+            store.commit().unwrap();
+            if names == 1 {
+                store.import(&path, &ImportOptions::default()).unwrap();
+            }
+            drop(store);
+            let store = Store::open(&to, &options).unwrap();
+            assert!(store.problems().is_empty(), "{what}: {:?}", store.problems());
+            assert_eq!(store.reader().blocks(), 30, "{what}");
+            drop(store);
+            assert!(verify(&to, true).unwrap().ok(), "{what}");
+            fs::remove_dir_all(&to).unwrap();
+            if whole == 0 {
+                let storage = FailingStorage::new(Arc::new(FileStorage::new(&to)));
+                let mut store = Store::open_in(Arc::new(storage.clone()), &options).unwrap();
+                let before = storage.operations();
+                store.import(&path, &ImportOptions::default()).unwrap();
+                whole = storage.operations() - before;
+                fs::remove_dir_all(&to).unwrap();
+            }
+        }
+        n += 1 + n / 8;
+    }
+    assert!(whole > 40, "{whole}");
+}
+
+/// What no store can read back is not taken by one either.
+#[test]
+fn numbers_beyond_all_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path(), &options()).unwrap();
+    let id = store.begin_source("a").unwrap().id;
+    let most = i64::MAX as u64;
+    for (bytes, lines, fits) in [(most, most, true), (most + 1, 0, false), (0, most + 1, false)] {
+        let given =
+            Progress { absorbed_bytes: bytes, absorbed_lines: lines, ..Progress::default() };
+        match store.set_progress(id, given) {
+            Ok(()) => assert!(fits),
+            Err(e) => assert!(!fits && matches!(e, SourceError::Progress { .. }), "{e}"),
+        }
+    }
+    let sample = Sample::new(0);
+    for (byte_end, line_end) in [(most + 1, 2), (100, most + 1)] {
+        let span = Span { byte_end, line_end, ..sample.span };
+        assert!(store.append(&BlockRecord { span, ..sample.record(id) }).is_err());
+    }
+    let span = Span { byte_end: most, line_end: most, ..sample.span };
+    store.append(&BlockRecord { span, ..sample.record(id) }).unwrap();
+    store.commit().unwrap();
+    drop(store);
+    let store = Store::open(dir.path(), &options()).unwrap();
+    assert_eq!(store.reader().sources()[0].progress.absorbed_bytes, most);
+}
+
+/// A store of before, in which a killed run left blocks twice, gives each text once.
+#[test]
+fn what_is_there_twice_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("store"), &options()).unwrap();
+    let id = store.begin_source("a").unwrap().id;
+    append(&mut store, id, 8..12);
+    let again = append(&mut store, id, 10..14);
+    store.set_progress(id, progress(14)).unwrap();
+    store.commit().unwrap();
+    let path = dir.path().join("store.lcx");
+    let done = store.reader().export(&path, &ALL).unwrap();
+    assert_eq!((done.blocks, done.doubled, done.damaged), (6, 2, 0));
+    let mut other = Store::open(&dir.path().join("other"), &options()).unwrap();
+    assert_eq!(other.import(&path, &ImportOptions::default()).unwrap().blocks, 6);
+    // And a verification says so.
+    let report = verify(&dir.path().join("store"), false).unwrap();
+    assert_eq!(report.problems.len(), 2, "{report:?}");
+    assert!(report.problems[0].contains("both hold bytes 1000 to 1100 of \"a\", version 1"));
+    store.forget(&Forget::Blocks(&again[..2]), Strictness::Passage).unwrap();
+    drop(store);
+    assert!(verify(&dir.path().join("store"), true).unwrap().ok());
 }

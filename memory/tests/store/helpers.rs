@@ -62,7 +62,10 @@ impl Sample {
         // The blocks of the golden store of version 1 have none.
         let beacons = (n >= 4 && n % 3 == 1).then(|| {
             let bytes = (0..1 + m % 70).map(|i| mix(m * 7 + i) as u8).collect();
-            (8 << (m % 3), 1 + (m % 8) as u16, KvDtype::F16, bytes)
+            // As many as a block's tokens have room for; those of the golden stores are kept.
+            let ratio = if n < 8 { 8 << (m % 3) } else { 1 << (m % 3) };
+            let count = if n < 8 { 8 } else { 8 / ratio };
+            (ratio, 1 + (m % u64::from(count)) as u16, KvDtype::F16, bytes)
         });
         Self {
             beacons,

@@ -7,12 +7,21 @@ mod damage;
 mod export;
 mod failing;
 mod forget;
+mod fuzzing;
 mod golden;
 mod helpers;
 mod model;
+mod order;
 mod power;
 mod rebuild;
 mod round_trip;
 mod search;
 mod sessions;
 mod sharing;
+mod unfinished;
+mod wear;
+
+#[path = "../../../tests/common/fuzz.rs"]
+mod fuzz;
+#[path = "../../../tests/common/largest.rs"]
+mod largest;

@@ -18,7 +18,11 @@ fn rows(dir: &Path) -> Vec<String> {
         while let Some(row) = rows.next().unwrap() {
             let values: Vec<rusqlite::types::Value> =
                 (0..columns).map(|c| row.get(c).unwrap()).collect();
-            out.push(format!("{table} {values:?}"));
+            let row = format!("{table} {values:?}");
+            // What was written today stands in no segment: a rebuild counts from 0.
+            if !row.contains("written_") {
+                out.push(row);
+            }
         }
     }
     out

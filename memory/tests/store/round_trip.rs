@@ -64,6 +64,7 @@ fn an_unsealed_segment_goes_on_after_opening_again() {
         let source = store.begin_source("a.log").unwrap();
         assert_eq!(u64::from(source.blocks), run * 3);
         ids.extend(append(&mut store, source.id, run * 3..run * 3 + 3));
+        store.set_progress(source.id, progress(run * 3 + 3)).unwrap();
         store.commit().unwrap();
         check_all(&store.reader(), &ids);
     }
@@ -126,6 +127,7 @@ fn a_new_version_supersedes_and_search_leaves_the_old_one_out() {
     let new = store.new_version("a").unwrap();
     assert_eq!((new.version, new.blocks), (2, 0));
     append(&mut store, new.id, 0..2);
+    store.set_progress(new.id, progress(2)).unwrap();
     store.commit().unwrap();
     drop(store);
     let mut store = Store::open(dir.path(), &options()).unwrap();

@@ -122,7 +122,12 @@ fn filters_apply_to_both_searches() {
         },
     );
     let times = 1_700_000_000_005..1_700_000_000_030;
-    expect(&|n| (5..30).contains(&n), &Filter { time_unix_ms: Some(times), ..Filter::default() });
+    let time_unix_ms = Some(times);
+    let filter = Filter { time_unix_ms: time_unix_ms.clone(), ..Filter::default() };
+    expect(&|n| (5..30).contains(&n), &filter);
+    // The last block before it may reach into it; the second source has none.
+    let filter = Filter { time_unix_ms, reaching_in: true, ..Filter::default() };
+    expect(&|n| (4..30).contains(&n), &filter);
     let wrong = AddressQuery { heads: vec![] };
     assert!(reader.search_address(&wrong, 1, &Filter::default()).is_err());
 }

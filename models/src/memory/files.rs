@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Memory, MemoryError, check, check_address};
-use crate::card::{TrainedAddress, TrainedMemory};
+use super::{Memory, MemoryError, check, check_address, gist};
+use crate::card::{GistShape, TrainedAddress, TrainedMemory};
 use crate::decoder::Decoder;
 use crate::fetch::{sha256_bytes, sha256_file};
 use crate::ranges::RangeFile;
@@ -16,6 +16,7 @@ use crate::zoo;
 const CARD_FILE: &str = "memory.json";
 const LOW_RANK_FILE: &str = "memory.safetensors";
 const BEACON_FILE: &str = "beacons.safetensors";
+const GIST_FILE: &str = "gist.safetensors";
 
 /// The part of `memory.json` that says how the memory applies.
 #[derive(Debug, Deserialize)]
@@ -105,7 +106,7 @@ impl MemorySource {
         let description: Description =
             serde_json::from_slice(text).map_err(|source| MemoryError::Json { path, source })?;
         if let Some(other) = description.files.keys().find(|n| !KNOWN_FILES.contains(&n.as_str())) {
-            let expected = KNOWN_FILES.join(" and ");
+            let expected = KNOWN_FILES.join(", ");
             return Err(MemoryError::Value { what: "a file", found: other.clone(), expected });
         }
         let identity = description.identity();
@@ -168,6 +169,7 @@ impl MemorySource {
             let (what, expected) = ("the scale of the change", "a finite number".into());
             return Err(MemoryError::Value { what, found: scale.to_string(), expected });
         }
+        gist::check_shape(&card)?;
         check(&tensors, &card, lora.is_some(), decoder)?;
         Ok(Memory { card, scale, changes: lora.is_some(), hidden: decoder.hidden, tensors })
     }
@@ -183,11 +185,14 @@ impl MemorySource {
             keys: a.keys_per_block,
             segment_tokens: a.block.checked_div(a.keys_per_block).unwrap_or(0),
         });
-        let beacons = if self.description.files.contains_key(BEACON_FILE) {
-            ratios(&Safetensors::of_ranges(vec![self.file(BEACON_FILE, false)?.0])?)?
-        } else {
-            Vec::new()
+        let header = |name: &str| -> Result<Option<Safetensors>, MemoryError> {
+            if !self.description.files.contains_key(name) {
+                return Ok(None);
+            }
+            Ok(Some(Safetensors::of_ranges(vec![self.file(name, false)?.0])?))
         };
+        let beacons = header(BEACON_FILE)?.as_ref().map_or(Ok(Vec::new()), ratios)?;
+        let gist = header(GIST_FILE)?.as_ref().map(gist_shape).transpose()?;
         Ok(TrainedMemory {
             name: self.name.clone(),
             hash: self.identity.to_hex().to_string(),
@@ -195,6 +200,7 @@ impl MemorySource {
             absent: self.description.prompt.absent.clone(),
             address,
             beacons,
+            gist,
         })
     }
 
@@ -218,7 +224,7 @@ impl MemorySource {
 }
 
 /// Files that a memory may have beside `memory.json`.
-const KNOWN_FILES: [&str; 2] = [LOW_RANK_FILE, BEACON_FILE];
+const KNOWN_FILES: [&str; 3] = [LOW_RANK_FILE, BEACON_FILE, GIST_FILE];
 
 impl Description {
     /// Over what decides the results; figures and texts may change freely.
@@ -242,6 +248,19 @@ fn ratios(tensors: &Safetensors) -> Result<Vec<u16>, MemoryError> {
         return Err(MemoryError::Value { what: "ratios", found: text.into(), expected });
     }
     Ok(ratios)
+}
+
+/// The gist's shape, as its file states it.
+fn gist_shape(tensors: &Safetensors) -> Result<GistShape, MemoryError> {
+    let number = |what: &'static str| {
+        let text = tensors.metadata(what).unwrap_or("nothing");
+        text.parse().map_err(|_| MemoryError::Value {
+            what,
+            found: text.into(),
+            expected: "a number in the gist's metadata".into(),
+        })
+    };
+    Ok(GistShape { slots: number("slots")?, width: number("width")? })
 }
 
 fn hash_of(path: &Path) -> Result<String, MemoryError> {

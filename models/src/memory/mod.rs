@@ -9,6 +9,7 @@
 //!                       address.gate_key, address.gate_query [hidden]
 //! beacons.safetensors   model.layers.{i}.beacon_qkv [(heads + 2 kv_heads) head_dim, hidden]
 //!                       beacon_embedding [ratios, hidden]
+//! gist.safetensors      the tensors of [`GistWeights`], each as gist.{name}
 //! ```
 //!
 //! A changed matrix is `W + scale B A`, rows of Q and K in half-rotation order. Files are checked
@@ -16,6 +17,7 @@
 
 mod change;
 mod files;
+mod gist;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,6 +26,7 @@ use std::path::PathBuf;
 
 pub use change::LowRank;
 pub use files::MemorySource;
+pub use gist::GistWeights;
 
 use crate::card::{TrainedAddress, TrainedMemory};
 use crate::decoder::Decoder;
@@ -301,6 +304,9 @@ fn check(
         let ratios = card.beacons.len();
         let expected = format!("[{ratios}, {cols}]");
         shape(BEACON_EMBEDDING.into(), &expected, &|s| s == [ratios, cols])?;
+    }
+    for (name, dims) in gist::tensors(card, d) {
+        shape(name, &format!("{dims:?}"), &|s| s == dims)?;
     }
     match tensors.names().find(|n| *n != SHARPNESS && !known.contains(*n)) {
         Some(name) => Err(MemoryError::Unknown { name: name.into() }),

@@ -8,7 +8,8 @@ use crate::weights::Weights;
 fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], ratios: &str) {
     let mut header = serde_json::Map::new();
     let mut data = Vec::new();
-    header.insert("__metadata__".into(), serde_json::json!({ "ratios": ratios }));
+    let metadata = serde_json::json!({ "ratios": ratios, "slots": "3", "width": "5" });
+    header.insert("__metadata__".into(), metadata);
     for (name, shape, values) in tensors {
         let begin = data.len();
         data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
@@ -183,6 +184,90 @@ fn beacons_come_with_their_file() {
             assert_eq!(memory.beacon_projection(0).unwrap().len(), rows * d.hidden);
         }
     }
+}
+
+/// Adds a file to a memory's folder and its description.
+fn add(dir: &Path, name: &str, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
+    let (file, path) = (dir.join(name), dir.join("memory.json"));
+    write(&file, tensors, "[4, 8]");
+    let mut card: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    card["files"][name] = serde_json::json!({ "sha256": sha256_file(&file).unwrap() });
+    std::fs::write(&path, card.to_string()).unwrap();
+}
+
+/// All tensors of a gist of 3 slots and a look-up of 5 for [`weights`], whose address has 7.
+fn whole_gist(d: &Decoder) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let (l, h, e) = (d.layers, d.kv_heads, 2 * d.head_dim);
+    [
+        ("init", vec![l, h, 3, e]),
+        ("scale", vec![l, h, e]),
+        ("query", vec![l, h, e, 5]),
+        ("slot", vec![l, h, 3, 5]),
+        ("key", vec![l, h, e, 5]),
+        ("value", vec![l, h, e, e]),
+        ("gate", vec![l, h, 2 * e]),
+        ("gate_bias", vec![l, h]),
+        ("question", vec![l, h, 7, 5]),
+    ]
+    .map(|(name, shape)| tensor(&format!("gist.{name}"), &shape))
+    .to_vec()
+}
+
+/// Adds beacons of two ratios.
+fn add_beacons(dir: &Path, d: &Decoder) {
+    let rows = (d.heads + 2 * d.kv_heads) * d.head_dim;
+    let layers = (0..d.layers).map(|layer| (beacon_name(layer), rows));
+    let all = layers.chain([(BEACON_EMBEDDING.to_owned(), 2)]);
+    let tensors: Vec<_> = all.map(|(name, rows)| tensor(&name, &[rows, d.hidden])).collect();
+    add(dir, "beacons.safetensors", &tensors);
+}
+
+/// The folder of a memory with beacons and a gist for another decoder.
+pub(crate) fn folder_with_gist(d: &Decoder) -> tempfile::TempDir {
+    let dir = folder_for(d);
+    add_beacons(dir.path(), d);
+    add(dir.path(), "gist.safetensors", &whole_gist(d));
+    dir
+}
+
+#[test]
+fn a_gist_comes_with_its_file() {
+    let weights = weights();
+    let d = weights.decoder();
+    let open = |gist: &[(String, Vec<usize>, Vec<f32>)], beacons: bool| {
+        let dir = folder(&complete(d), &|_| {});
+        let stock = MemorySource::folder(dir.path()).unwrap();
+        if beacons {
+            add_beacons(dir.path(), d);
+        }
+        add(dir.path(), "gist.safetensors", gist);
+        let source = MemorySource::folder(dir.path()).unwrap();
+        assert_ne!(source.identity(), stock.identity());
+        source.open(d)
+    };
+    let whole = whole_gist(d);
+    let memory = open(&whole, true).unwrap();
+    let shape = memory.card().gist.unwrap();
+    assert_eq!((shape.slots, shape.width), (3, 5));
+    let gist = memory.gist().unwrap().unwrap();
+    assert_eq!(gist.gate_bias.len(), d.layers * d.kv_heads);
+    assert_eq!(gist.question.len(), d.layers * d.kv_heads * 7 * 5);
+
+    let alone = open(&whole, false).unwrap_err();
+    assert!(matches!(alone, MemoryError::Value { .. }), "{alone}");
+    let missing = open(&whole[1..], true).unwrap_err().to_string();
+    assert!(missing.contains("lacks") && missing.contains("gist.init"), "{missing}");
+    let mut other = whole.clone();
+    other[3] = tensor("gist.slot", &[d.layers, d.kv_heads, 4, 5]);
+    assert!(matches!(open(&other, true), Err(MemoryError::Shape { .. })));
+    other[3] = whole[3].clone();
+    other.push(tensor("gist.more", &[1]));
+    assert!(matches!(open(&other, true), Err(MemoryError::Unknown { .. })));
+    other.pop();
+    other[6].2[2] = f32::NAN;
+    let error = open(&other, true).unwrap().gist().unwrap_err();
+    assert!(matches!(error, MemoryError::NotFinite { at: 2, .. }), "{error}");
 }
 
 #[test]

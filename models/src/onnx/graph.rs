@@ -56,11 +56,13 @@ pub enum Dim<'a> {
 
 /// The value of a node's attribute.
 #[derive(Clone, Copy, Debug)]
-pub enum Attr {
+pub enum Attr<'a> {
     /// An integer.
     Int(i64),
     /// A float.
     Float(f32),
+    /// Several integers.
+    Ints(&'a [i64]),
 }
 
 /// A graph under construction.
@@ -95,7 +97,7 @@ impl Graph {
         op: &str,
         inputs: &[&str],
         outputs: &[&str],
-        attributes: &[(&str, Attr)],
+        attributes: &[(&str, Attr<'_>)],
     ) {
         let names = |v: &[&str]| v.iter().map(|s| (*s).to_owned()).collect();
         let name = outputs.iter().find(|s| !s.is_empty()).map(|s| format!("{s}/{op}"));
@@ -116,7 +118,7 @@ impl Graph {
         op: &str,
         inputs: &[&str],
         output: &str,
-        attributes: &[(&str, Attr)],
+        attributes: &[(&str, Attr<'_>)],
     ) -> String {
         self.node(STANDARD, op, inputs, &[output], attributes);
         output.to_owned()
@@ -248,7 +250,7 @@ impl Graph {
     }
 }
 
-fn attribute(name: &str, value: Attr) -> AttributeProto {
+fn attribute(name: &str, value: Attr<'_>) -> AttributeProto {
     let mut out = AttributeProto { name: Some(name.into()), ..AttributeProto::default() };
     match value {
         Attr::Int(i) => {
@@ -258,6 +260,10 @@ fn attribute(name: &str, value: Attr) -> AttributeProto {
         Attr::Float(f) => {
             out.f = Some(f);
             out.r#type = Some(AttributeType::Float as i32);
+        }
+        Attr::Ints(all) => {
+            out.ints = all.to_vec();
+            out.r#type = Some(AttributeType::Ints as i32);
         }
     }
     out

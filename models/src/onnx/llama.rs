@@ -29,6 +29,7 @@ use super::graph::{Attr, Dim, Graph, MICROSOFT, Type};
 use super::head::{self, Table};
 use super::linear::Writer;
 use super::proto::ModelProto;
+use super::recurrent;
 use crate::card::WeightKind;
 use crate::decoder::Decoder;
 use crate::memory::{Memory, MemoryError};
@@ -123,6 +124,8 @@ pub struct Built {
     pub data_bytes: u64,
     /// Whether some matrix was re-quantised with loss.
     pub lossy: bool,
+    /// The gist's own graph and its weights, where the memory has a gist.
+    pub recurrent: Vec<PathBuf>,
 }
 
 /// Builds the decoder of `weights`, with `memory` woven in, into `dir`, which must hold neither
@@ -156,10 +159,11 @@ pub fn build(
     let Writer { graph: built, data: file, lossy, .. } = writer;
     let data_bytes = file.finish()?;
     write_model(&built.finish(&[("lcedge.graph", "fused-1".into())]), &graph)?;
-    Ok(Built { graph, data, data_bytes, lossy })
+    let recurrent = memory.map_or(Ok(Vec::new()), |m| recurrent::write(m, decoder, dir))?;
+    Ok(Built { graph, data, data_bytes, lossy, recurrent })
 }
 
-fn write_model(model: &ModelProto, path: &Path) -> io::Result<()> {
+pub(super) fn write_model(model: &ModelProto, path: &Path) -> io::Result<()> {
     let mut file = std::fs::File::create_new(path)?;
     io::Write::write_all(&mut file, &model.encode_to_vec())?;
     file.sync_all()
@@ -334,7 +338,7 @@ pub(super) fn rotate(g: &mut Graph, x: &str, positions: &str, out: &str) {
 }
 
 /// Attributes of `GroupQueryAttention`.
-pub(super) fn attributes(d: &Decoder) -> [(&'static str, Attr); 4] {
+pub(super) fn attributes(d: &Decoder) -> [(&'static str, Attr<'static>); 4] {
     [
         ("num_heads", Attr::Int(d.heads as i64)),
         ("kv_num_heads", Attr::Int(d.kv_heads as i64)),

@@ -18,5 +18,6 @@ mod pack;
     reason = "generated; the definition's own comments are in proto/onnx.proto"
 )]
 pub mod proto;
+pub mod recurrent;
 
 pub use llama::{BuildError, BuildOptions, Built, build};

@@ -39,6 +39,16 @@ pub enum OpenPreparedError {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// The card states a size that no model has.
+    #[error("{path}: {what} is {found}: prepare the model again")]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// Which size.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+    },
     /// A file has another size than when it was written.
     #[error("{path} has {found:?} bytes, {expected} were written: prepare the model again")]
     Size {
@@ -78,7 +88,8 @@ impl Prepared {
     /// Opens a prepared folder and checks that its files have the sizes they were written with.
     ///
     /// # Errors
-    /// [`OpenPreparedError`] when a file is missing, cannot be read or has another size.
+    /// [`OpenPreparedError`] when a file is missing, cannot be read or has another size, or the card
+    /// is of no model.
     pub fn open(dir: &Path) -> Result<Self, OpenPreparedError> {
         let manifest: Manifest = read_json(&dir.join(MANIFEST_FILE))?;
         for (name, expected) in &manifest.files {
@@ -89,13 +100,18 @@ impl Prepared {
             }
         }
         let template = dir.join(TEMPLATE_FILE);
+        let path = dir.join(CARD_FILE);
+        let card: Card = read_json(&path)?;
+        if let Some((what, found)) = card.impossible() {
+            return Err(OpenPreparedError::Card { path, what, found });
+        }
         Ok(Self {
             dir: dir.to_path_buf(),
             graph: dir.join(GRAPH_FILE),
             data: dir.join(DATA_FILE),
             tokenizer: dir.join(TOKENIZER_FILE),
             template: manifest.files.contains_key(TEMPLATE_FILE).then_some(template),
-            card: read_json(&dir.join(CARD_FILE))?,
+            card,
         })
     }
 
@@ -163,6 +179,10 @@ pub(super) fn write(dir: &Path, card: &Card, text: &Text, built: &Built) -> io::
     ]);
     if let Some(template) = &text.template {
         files.insert(TEMPLATE_FILE.to_owned(), template.len() as u64);
+    }
+    for path in &built.recurrent {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(name, path.metadata()?.len());
     }
     write_new(&dir.join(MANIFEST_FILE), &serde_json::to_vec_pretty(&Manifest { files })?)
 }

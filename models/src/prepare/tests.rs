@@ -129,6 +129,28 @@ fn a_memory_is_woven_in_and_told_apart() {
     assert!(matches!(error, PrepareError::Memory(MemoryError::Io { .. })), "{error}");
 }
 
+/// The gist's own graph is part of what makes a prepared folder whole.
+#[test]
+fn a_gist_is_prepared_beside_the_decoder() {
+    let cache = tempfile::tempdir().unwrap();
+    prepared(cache.path(), WeightKind::F32).unwrap();
+    let weights = Weights::open(&cache.path().join("files").join(file_of(cache.path()))).unwrap();
+    let memory = crate::memory::tests::folder_with_gist(weights.decoder());
+    let source = ModelSource::resolve("stories260k").unwrap();
+    for kind in [WeightKind::F32, WeightKind::Int8] {
+        let mut options = PrepareOptions::offline(kind, cache.path());
+        options.memory = MemoryChoice::Folder(memory.path().to_path_buf());
+        let first = prepare(&source, &options, &mut |_| {}).unwrap();
+        assert_eq!(first.card.memory.as_ref().unwrap().gist.unwrap().slots, 3);
+        let data = first.dir.join("recurrent.bin");
+        assert!(first.dir.join("recurrent.onnx").is_file() && data.is_file());
+        std::fs::remove_file(&data).unwrap();
+        assert!(matches!(Prepared::open(&first.dir), Err(OpenPreparedError::Size { .. })));
+        assert_eq!(prepare(&source, &options, &mut |_| {}).unwrap(), first);
+        assert!(data.is_file());
+    }
+}
+
 /// The folder of the written-out model.
 fn file_of(cache: &Path) -> std::ffi::OsString {
     let entries = std::fs::read_dir(cache.join("files")).unwrap().flatten();

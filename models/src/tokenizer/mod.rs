@@ -19,6 +19,8 @@ pub use gguf::{TokenizerGgufError, json_from_gguf};
 pub use spans::Encoded;
 pub use stream::DecodeStream;
 
+use crate::decoder::VOCAB_MAX;
+
 /// Why a tokenizer could not be read or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,6 +105,9 @@ impl Tokenizer {
         let added = template.get_added_tokens_decoder();
         let vocab = template.get_vocab(true);
         let size = vocab.values().max().map_or(0, |id| *id as usize + 1);
+        if size > VOCAB_MAX {
+            return Err(malformed(format!("a token of id {}, above {VOCAB_MAX}", size - 1)));
+        }
         let mut token_bytes = vec![Box::default(); size];
         let mut special = vec![false; size];
         for (token, id) in &vocab {

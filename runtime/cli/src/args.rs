@@ -59,7 +59,9 @@ pub(crate) enum Command {
     Stream(StreamArgs),
     /// Ask the memory
     Ask(AskArgs),
-    /// Look into the memory, check it, rebuild its catalogue
+    /// Talk, and be remembered: across restarts, with everything in the memory at hand
+    Chat(ChatArgs),
+    /// Look into the memory, check it, forget, carry it elsewhere
     #[command(subcommand)]
     Memory(MemoryCommand),
     /// List, inspect and prepare models
@@ -158,6 +160,19 @@ pub(crate) struct AnswerArgs {
     pub(crate) seed: u64,
 }
 
+/// A time to look in.
+#[derive(Debug, Args)]
+pub(crate) struct TimeArgs {
+    /// Only lines from this time on: 2026-03-02, 2026-03-02T04:10 (with Z or +01:00 for another
+    /// zone), 04:10, yesterday, or 2h, 3d for so long ago. A line's time is the one that it
+    /// carries, else when it was read
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only lines before this time; a date alone means the end of that day
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
 /// `ask`.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
@@ -167,6 +182,11 @@ pub(crate) struct AskArgs {
     /// Search this source alone
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    /// Search this conversation of `chat` alone
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    pub(crate) session: Option<String>,
+    #[command(flatten)]
+    pub(crate) time: TimeArgs,
     /// Exit with 1 when the memory does not hold an answer
     #[arg(long)]
     pub(crate) fail_if_absent: bool,
@@ -176,6 +196,41 @@ pub(crate) struct AskArgs {
     #[command(flatten)]
     pub(crate) answer: AnswerArgs,
 }
+
+/// `chat`.
+#[derive(Debug, Args)]
+#[command(after_help = CHAT_HELP)]
+pub(crate) struct ChatArgs {
+    /// The conversation to begin or to go on with
+    #[arg(long, value_name = "NAME", default_value = "main", env = "LCEDGE_SESSION")]
+    pub(crate) session: String,
+    /// The system message of every reply, instead of the model's own
+    #[arg(long, value_name = "TEXT", env = "LCEDGE_SYSTEM")]
+    pub(crate) system: Option<String>,
+    /// Longest reply, in tokens
+    #[arg(long, value_name = "N", default_value_t = 160, env = "LCEDGE_CHAT_MAX_TOKENS")]
+    pub(crate) max_tokens: usize,
+    /// Most citations of an answer from memory
+    #[arg(long, value_name = "N", default_value_t = 8, env = "LCEDGE_CITATIONS")]
+    pub(crate) citations: usize,
+    /// 0 always takes the most probable token; answers from memory always do
+    #[arg(long, value_name = "T", default_value_t = 0.2, env = "LCEDGE_CHAT_TEMPERATURE")]
+    pub(crate) temperature: f32,
+    /// Choose among the most probable tokens that together have probability P
+    #[arg(long, value_name = "P", default_value_t = 0.9, env = "LCEDGE_CHAT_TOP_P")]
+    pub(crate) top_p: f32,
+    /// Start of the random sequence
+    #[arg(long, value_name = "N", default_value_t = 0, env = "LCEDGE_SEED")]
+    pub(crate) seed: u64,
+}
+
+const CHAT_HELP: &str = "\
+A question is first asked of the memory: of this conversation, of others, and of all that was \
+read. When memory does not hold the answer, the model replies by itself. Every turn is kept, and \
+the newer of two statements counts.
+
+Lines that begin with / are commands: /help lists them. Ctrl-C stops a reply; a second one, /bye \
+or the end of the input ends the program. Input that is piped in is one turn a line.";
 
 /// `memory`.
 #[derive(Debug, Subcommand)]
@@ -224,21 +279,57 @@ pub(crate) enum MemoryCommand {
     },
     /// Make the catalogue anew from the segments
     Rebuild,
+    /// Write sources to one file, to keep or to carry to another machine
+    Export(ExportArgs),
+    /// Take in a file that `export` wrote; all of it is checked first
+    Import {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Put before the name of every source, such as `laptop/`
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Make the files of the memory smaller without changing what is in it
+    Compact,
+}
+
+/// `memory export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The file to write; it must not exist
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// This source alone, all its versions; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Vec<String>,
+    /// Leave keys and values out: the file is small, and serves any model
+    #[arg(long)]
+    pub(crate) text_only: bool,
 }
 
 /// `memory forget`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "what")]
+#[command(after_help = "Exactly one of: IDs, --source, --session, --matching, or a time.")]
 pub(crate) struct ForgetArgs {
     /// Blocks by number, as `search` shows them
-    #[arg(value_name = "ID", group = "what")]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<u64>,
     /// Everything of this source, all its versions
-    #[arg(long, value_name = "NAME", group = "what")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
+    /// Everything of this conversation of `chat`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
     /// Every block that holds this text, upper and lower case alike
-    #[arg(long, value_name = "TEXT", group = "what")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) matching: Option<String>,
+    /// Every block whose first line was written (else read) at this time or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Every block whose first line was written (else read) before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// Also leave what was read after it as text only: its keys and values were computed in the
     /// presence of what is forgotten
     #[arg(long)]

@@ -13,7 +13,7 @@ use lcedge::setup::{self, Ready, SetupError, SetupEvent, SetupOptions};
 use crate::args::{Common, OnOff};
 use crate::failure::Failure;
 use crate::output::Out;
-use crate::size;
+use crate::size::{self, WriteRate};
 use crate::stop::Stop;
 
 /// What every command has.
@@ -74,6 +74,7 @@ impl Context {
             store: common.store.clone(),
             capacity_tokens: None,
             condensed_tokens: common.condensed,
+            condense: common.condense,
             ratio: common.ratio.as_deref().map(ratio).transpose()?,
             control: Control::None,
             read_only: false,
@@ -84,6 +85,11 @@ impl Context {
             chunk: common.chunk,
             ram_bytes: common.ram,
             disk_bytes: common.disk,
+            sync: common.sync.policy(),
+            write_bytes_per_day: match common.write_rate {
+                None => SetupOptions::default().write_bytes_per_day,
+                Some(WriteRate(rate)) => rate,
+            },
             offline: common.offline,
             memory: common.memory,
             recall: common.recall,

@@ -106,7 +106,9 @@ impl From<AbsorbError> for Failure {
         match e {
             AbsorbError::Spill(e) => e.into(),
             AbsorbError::Codec(_) => Self::new("tokenizer", e),
-            AbsorbError::Step(_) | AbsorbError::Slot(_) => Self::new("engine", e),
+            AbsorbError::Step(_) | AbsorbError::Slot(_) | AbsorbError::Fold(_) => {
+                Self::new("engine", e)
+            }
             AbsorbError::Read(_) => Self::new("store_io", e),
             e => Self::new("session", e),
         }

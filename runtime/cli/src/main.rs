@@ -6,6 +6,8 @@ mod commands;
 mod config;
 mod context;
 mod failure;
+#[cfg(test)]
+mod fuzzing;
 mod output;
 mod process;
 mod run;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Sizes of this process in bytes; 0 where the system does not tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +33,29 @@ pub(crate) fn written_bytes() -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
 }
 
+/// Processor time of this process so far, all threads, user and system; `None` where the system
+/// does not tell.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let ticks = cpu_ticks(&stat)?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
+}
+
+/// User and system time in ticks: the 14th and 15th field; the second may hold spaces.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// File descriptors that this process has open; 0 where the system does not tell.
+pub(crate) fn open_files() -> usize {
+    // The folder that is being read is one of them.
+    fs::read_dir("/proc/self/fd").map_or(0, |d| d.count().saturating_sub(1))
+}
+
 /// Bytes of the files in a folder and below.
 pub(crate) fn folder_bytes(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
@@ -54,6 +78,13 @@ pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_read_behind_the_name() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 100 0 0 0 31 11 0 0 20 0 4 0 12 1 2";
+        assert_eq!(cpu_ticks(stat), Some(42));
+        assert_eq!(cpu_ticks("7 (a S 1"), None);
+    }
 
     #[test]
     fn fields_are_read_by_name() {

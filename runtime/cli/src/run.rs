@@ -85,6 +85,7 @@ fn dispatch(mut context: Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Stream(args) => commands::stream::run(context, &args),
         Command::Ask(args) => commands::ask::run(context, &args),
+        Command::Chat(args) => commands::chat::run(context, &args),
         Command::Memory(command) => commands::memory::run(context, &command),
         Command::Model(command) => commands::model::run(context, &command),
         Command::Plan => commands::plan::run(context),
@@ -112,7 +113,7 @@ fn usage(e: &clap::Error) -> Result<u8, Failure> {
 }
 
 /// Commands that a later version has.
-const LATER: [&str; 7] = ["chat", "serve", "mcp", "export", "import", "compact", "pull"];
+const LATER: [&str; 3] = ["serve", "mcp", "pull"];
 
 fn usage_failure(e: &clap::Error) -> Failure {
     let context = |kind| match e.get(kind) {
@@ -127,10 +128,6 @@ fn usage_failure(e: &clap::Error) -> Failure {
             format!("`{name}` is not in this version of lcedge"),
         )
         .hint("`lcedge help` lists the commands that are".to_owned());
-    }
-    if context(ContextKind::InvalidArg).is_some_and(|arg| arg.starts_with("--session")) {
-        return Failure::new("not_in_this_version", "--session is not in this version of lcedge")
-            .hint("--store DIR keeps memories apart".to_owned());
     }
     let text = e.render().to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -21,6 +21,21 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong("this size is too large")) }
 }
 
+/// A rate that may be switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WriteRate(pub(crate) Option<u64>);
+
+/// As [`parse`], or `off`.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_or_off(text: &str) -> Result<WriteRate, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "off" | "none" => Ok(WriteRate(None)),
+        _ => parse(text).map(|n| WriteRate(Some(n))).map_err(|e| format!("{e}, or off")),
+    }
+}
+
 fn factor(unit: &str) -> Option<u64> {
     Some(match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,

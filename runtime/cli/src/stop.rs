@@ -1,7 +1,8 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second ends at once.
+//! Ctrl-C and SIGTERM: the first asks to stop, the second ends at once. In a conversation one
+//! Ctrl-C more comes first, which stops the answer alone.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ struct Shared {
     flag: Arc<AtomicBool>,
     /// Whoever runs looks at the flag and ends well by itself.
     looks: AtomicBool,
+    /// One Ctrl-C stops an answer, the second one the program.
+    talks: AtomicBool,
+    /// How often Ctrl-C came in a conversation since it was last dealt with.
+    interrupts: AtomicU32,
     /// Folder to be removed when the program ends at once.
     temporary: Mutex<Option<PathBuf>>,
 }
@@ -72,6 +77,21 @@ impl Stop {
         self.0.looks.store(on, Ordering::Relaxed);
     }
 
+    /// From now on the first Ctrl-C only interrupts: see [`Stop::interrupted`].
+    pub(crate) fn talks(&self) {
+        self.0.talks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Ctrl-C came and has not been dealt with.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.0.interrupts.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ctrl-C was dealt with: the next one is a first one again.
+    pub(crate) fn calm(&self) {
+        self.0.interrupts.store(0, Ordering::Relaxed);
+    }
+
     /// A folder that is removed when the program ends at once; `None` when it is gone already.
     pub(crate) fn temporary(&self, dir: Option<PathBuf>) {
         if let Ok(mut held) = self.0.temporary.lock() {
@@ -85,6 +105,10 @@ fn code(signal: i32) -> u8 {
 }
 
 fn on_signal(shared: &Arc<Shared>, signal: i32) {
+    let talks = shared.talks.load(Ordering::Relaxed);
+    if signal == SIGINT && talks && shared.interrupts.fetch_add(1, Ordering::Relaxed) == 0 {
+        return;
+    }
     let first = shared.signal.swap(signal, Ordering::Relaxed) == 0;
     shared.flag.store(true, Ordering::Relaxed);
     if !first {

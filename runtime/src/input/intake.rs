@@ -105,6 +105,7 @@ impl Intake {
             intake.look_at_file()?;
         }
         intake.start = session.begin_source(&intake.source.name)?;
+        intake.say_written(session);
         if matches!(intake.from, From::Whole(_)) {
             intake.continue_file(session)?;
         } else if intake.start.absorbed_bytes > 0 {
@@ -177,7 +178,18 @@ impl Intake {
             whole.seek(0).map_err(|e| InputError::read(&self.source, e))?;
         }
         self.start = session.new_version(&self.source.name)?;
+        self.say_written(session);
         Ok(())
+    }
+
+    /// Lines without a year are of the year in which the file was last written.
+    fn say_written(&self, session: &mut Session) {
+        if let From::Whole(whole) = &self.from
+            && !self.options.follow
+            && let Some(ms) = whole.written_ms()
+        {
+            session.written_at(ms);
+        }
     }
 
     /// Does the next small thing: absorbs a chunk when one is full, else feeds, else reads.

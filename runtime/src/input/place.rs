@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{InputError, Place, READ_BYTES, Source};
 
@@ -51,6 +51,12 @@ impl Whole {
 
     pub(super) fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// When the file was last written, milliseconds since 1970 UTC, where the system tells.
+    pub(super) fn written_ms(&self) -> Option<i64> {
+        let since = self.file.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     /// Opens the file of this path anew when it is another one than the one that is open.

@@ -4,7 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::{InputError, Place, list, probe};
+use super::json_lines::JsonLines;
+use super::{InputError, Place, check_text, list, probe};
+use fuzz::Target;
+
+#[path = "../../../tests/common/fuzz.rs"]
+mod fuzz;
 
 #[test]
 fn a_folder_is_its_text_files_in_order_of_their_paths() {
@@ -66,4 +71,34 @@ fn what_cannot_be_read_says_why() {
     let source = list(&file, None).unwrap().sources.remove(0);
     let wide = probe(&source, true).unwrap_err();
     assert!(wide.to_string().contains("UTF-16LE") && wide.hint().is_some(), "{wide}");
+}
+
+#[test]
+fn changed_lines_of_json_are_judged_alike_wherever_they_are_cut() {
+    let deep = [b"[".repeat(3000), b"\n{\"a\":".repeat(300)].concat();
+    let lines = r#"{"time":"2026-01-02T03:04:05Z","n":-1.5e3,"s":"gr\u00f6\u00dfe \ud83d\ude00"}
+
+[1, 2, {"k": null}]
+"text"
+true
+{"cut"#;
+    let inputs = vec![lines.as_bytes().to_vec(), deep];
+    let target = Target { name: "json lines", seed: 41, rounds: 1000, kept: &[], inputs };
+    target.run(|input, random| {
+        let count = |step: usize| {
+            let mut lines = JsonLines::default();
+            input.chunks(step).for_each(|part| lines.push(part));
+            lines.finish();
+            (lines.bad, lines.first_bad)
+        };
+        let judged = count(input.len().max(1));
+        assert_eq!(judged, count(1 + random.below(4096)));
+        let bad = |line: &[u8]| {
+            !line.iter().all(u8::is_ascii_whitespace)
+                && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err()
+        };
+        let bad = input.split(|&b| b == b'\n').filter(|line| bad(line)).count();
+        assert_eq!(judged.0, bad as u64);
+        let _ = (check_text(input, false), check_text(input, true));
+    });
 }

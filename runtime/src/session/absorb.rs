@@ -8,7 +8,11 @@ use crate::error::AbsorbError;
 use crate::fates::Outcome;
 use crate::limits::BLOCK_TOKENS;
 use crate::tail::{Cut, TailToken, block_tokens};
+use crate::when::LineTimes;
 use crate::window::Wanted;
+
+/// Most stored blocks in which the last line with a time is looked for.
+const BLOCKS_BACK_MAX: usize = 16;
 
 /// Where a source begins in this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,7 @@ impl Session {
         let mid_line = state.as_ref().is_some_and(|s| self.ends_mid_line(s.id));
         self.tail.start(byte, lines + 1, mid_line);
         self.lines.start(name, lines + 1);
+        self.line_times = LineTimes::live();
         self.carry_nats = f32::NAN;
         self.source = Some(OpenSource {
             id: state.as_ref().map(|s| s.id),
@@ -83,14 +88,37 @@ impl Session {
             hasher: blake3::Hasher::new(),
             hashed: byte,
         });
-        if state.as_ref().is_some_and(|s| s.blocks > 0) {
+        if let Some(state) = state.as_ref().filter(|s| s.blocks > 0) {
             self.recent_lost = true;
+            self.continue_times(state.id);
+            self.find_point(name, state.id);
         }
         Ok(SourceStart {
             absorbed_bytes: byte,
             prefix_hash: state.as_ref().map_or([0; 32], |s| s.prefix_hash),
             version: state.as_ref().map_or(1, |s| s.version),
         })
+    }
+
+    /// Says when the open source was last written, milliseconds since 1970 UTC: a line's time that
+    /// has no year is of the last one before. Without this, the present counts.
+    pub fn written_at(&mut self, unix_ms: i64) {
+        self.line_times.written_at(unix_ms);
+    }
+
+    /// A line without a time has that of the last line before it that carries one, also when an
+    /// earlier run absorbed that.
+    fn continue_times(&mut self, source: SourceId) {
+        let Some(reader) = &self.reader else { return };
+        let mut next = reader.last_block(source).ok().flatten();
+        for _ in 0..BLOCKS_BACK_MAX {
+            let Some(id) = next else { return };
+            let (Ok(info), Ok(text)) = (reader.block(id), reader.text(id)) else { return };
+            if self.line_times.go_on(&text, info.starts_mid_line, info.time_unix_ms) {
+                return;
+            }
+            next = reader.neighbour(id, -1);
+        }
     }
 
     /// Whether what is stored of a source ends inside a line.
@@ -168,7 +196,13 @@ impl Session {
         }
         let cut = self.cut_blocks(true);
         self.latch(cut)?;
-        self.note_progress(complete)
+        self.note_progress(complete)?;
+        if self.recent_lost {
+            // Nothing was absorbed since the window was given up: its point stands.
+            return Ok(());
+        }
+        self.keep_gist(true);
+        Ok(self.note_point()?)
     }
 
     /// Ends the open source, if there is one.
@@ -235,7 +269,9 @@ impl Session {
         let stepped = self.step_chunk(chunk)?;
         let spilled = self.spill_blocks(stepped, last)?;
         let evicted = self.evict_old(spilled)?;
-        self.fold(evicted)
+        self.fold(evicted)?;
+        self.keep_gist(false);
+        Ok(self.note_point()?)
     }
 
     fn take_chunk(&mut self, tokens: usize) -> Chunk {
@@ -355,6 +391,8 @@ impl Session {
                 let from = self.window.recent() - self.tail.len();
                 self.window.read_recent(from..from + cut.tokens, &mut block.kv)?;
                 fill_block(&mut block, cut, &self.tail);
+                let time = self.line_times.block(&block.text, block.starts_mid_line);
+                block.time_unix_ms = time.unwrap_or_else(now_unix_ms);
                 let fresh = self.beacons.as_ref().and_then(|b| b.fresh(self.recent_blocks.len()));
                 fill_beacons(&mut block, self.beacons.as_ref().zip(fresh));
                 block.source = id;
@@ -391,6 +429,12 @@ impl Session {
     /// them first.
     fn evict_old(&mut self, _: Spilled) -> Result<Evicted, AbsorbError> {
         let over = self.window.recent().saturating_sub(self.plan.recent_tokens_max);
+        Ok(Evicted { tokens: self.drop_blocks(over)? })
+    }
+
+    /// Evicts the oldest blocks that hold at least `over` tokens together; gives how many they
+    /// hold.
+    pub(super) fn drop_blocks(&mut self, over: usize) -> Result<usize, AbsorbError> {
         let mut tokens = 0;
         for block in &self.recent_blocks {
             if tokens >= over {
@@ -402,7 +446,7 @@ impl Session {
         let tokens = tokens.min(self.window.recent() - self.tail.len());
         self.condense_oldest(tokens)?;
         self.drop_oldest(tokens, true)?;
-        Ok(Evicted { tokens })
+        Ok(tokens)
     }
 
     /// Takes the oldest recent tokens out of window and account. With `leave` they are gone for
@@ -424,7 +468,7 @@ impl Session {
         let foreign = tokens.min(self.foreign_recent);
         self.foreign_recent -= foreign;
         self.ledger.evict((tokens - foreign) as u64);
-        Ok(())
+        self.fold_left()
     }
 
     fn condense_oldest(&mut self, tokens: usize) -> Result<(), AbsorbError> {
@@ -463,12 +507,16 @@ impl Session {
         if let Some(beacons) = &mut self.beacons {
             beacons.clear();
         }
+        if let Some(gist) = &mut self.gist {
+            gist.clear();
+        }
         self.condensed.clear();
         self.coarse.clear();
         self.recalls_exactly = false;
         self.foreign_recent = 0;
         self.recent_nats.clear();
         self.recent_lost = false;
+        self.resume = None;
         self.pieces.clear();
         self.waiting.clear();
         self.lay_memory(&[], 0)?;
@@ -478,7 +526,6 @@ impl Session {
 
 fn fill_block(block: &mut crate::spill::Block, cut: &Cut, tail: &crate::tail::Tail) {
     block.span = cut.span;
-    block.time_unix_ms = now_unix_ms();
     block.surprise_nats = cut.surprise_nats;
     block.starts_mid_line = cut.starts_mid_line;
     block.ends_mid_line = cut.ends_mid_line;

@@ -1,18 +1,22 @@
 //! Asking: `question -> probe -> recall -> place -> step -> sample -> answer`.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use lcedge_memory::{AddressQuery, BlockId, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, SourceId};
 
 use super::Session;
 use super::lines::runs;
 use super::recall::{Passages, choose, find};
-use crate::cite::{Citation, Line, LineWeights, Support, cite, support};
-use crate::confidence::{Signals, confidence, is_telling};
+use super::tally::Counted;
+use crate::cite::{Citation, LineWeights, support};
+use crate::confidence::Signals;
 use crate::config::RecallMode;
-use crate::error::AskError;
+use crate::conversation::{self, newest_first};
+use crate::error::{AbsorbError, AskError};
+use crate::gist::Gist;
 use crate::limits::{ANSWER_TOKENS_DEFAULT, CITATIONS_DEFAULT};
-use crate::sample::{Choice, Sampler, Sampling, probability};
+use crate::sample::Sampling;
 use crate::text::Turn;
 use crate::window::Wanted;
 
@@ -29,6 +33,8 @@ pub struct Question {
     pub citations_max: usize,
     /// Only these sources; `None` for all.
     pub sources: Option<Vec<SourceId>>,
+    /// Only lines of this time, milliseconds since 1970 UTC; `None` for all.
+    pub time: Option<Range<i64>>,
     /// What is recalled, where it differs from the session's mode.
     pub recall: Option<RecallMode>,
     /// Recalls these blocks, as far as the plan has room, instead of those that are found
@@ -46,6 +52,7 @@ impl Question {
             sampling: Sampling::default(),
             citations_max: CITATIONS_DEFAULT,
             sources: None,
+            time: None,
             recall: None,
             blocks: None,
         }
@@ -61,7 +68,8 @@ pub struct Answer {
     pub text: String,
     /// What the model said, also when it was not believed.
     pub said: String,
-    /// Whether memory holds the answer.
+    /// Whether memory holds the answer: it is sure enough, has a form that the question can ask
+    /// for, and says more than the question.
     pub found: bool,
     /// How sure that is, 0 to 1.
     pub confidence: f32,
@@ -69,6 +77,10 @@ pub struct Answer {
     pub signals: Signals,
     /// Passages, the best first.
     pub citations: Vec<Citation>,
+    /// The time that was looked in, where the question or its asker named one.
+    pub time: Option<Range<i64>>,
+    /// What was counted: the answer was not read by the model then.
+    pub counted: Option<Counted>,
     /// What was found.
     pub passages: Passages,
     /// What the question looked with, run over all passages.
@@ -88,10 +100,10 @@ pub struct Answer {
 }
 
 /// A question as tokens.
-struct Asked<'a> {
-    question: &'a Question,
-    turn: Turn,
-    start: Instant,
+pub(super) struct Asked<'a> {
+    pub(super) question: &'a Question,
+    pub(super) turn: Turn,
+    pub(super) start: Instant,
 }
 
 /// The queries of a question's own tokens, run on the window alone.
@@ -100,23 +112,16 @@ struct Probed {
 }
 
 /// What was found and put into attention.
-struct Placed {
-    passages: Passages,
-    query: Option<AddressQuery>,
-    recall: RecallMode,
-    restored_tokens: usize,
-    text_tokens: usize,
+pub(super) struct Placed {
+    pub(super) passages: Passages,
+    pub(super) query: Option<AddressQuery>,
+    pub(super) recall: RecallMode,
+    pub(super) restored_tokens: usize,
+    pub(super) text_tokens: usize,
+    /// The blocks in attention.
+    pub(super) laid: Vec<BlockId>,
     /// Time of reading and laying blocks and of choosing among them, without the model's own.
     laying: Duration,
-}
-
-/// What the model said.
-struct Said {
-    placed: Placed,
-    text: String,
-    telling_logprob: f32,
-    absent: f32,
-    tokens: usize,
 }
 
 impl Session {
@@ -169,7 +174,7 @@ impl Session {
     }
 
     /// Takes in what another process committed to a store that is only read.
-    fn look_again(&mut self) {
+    pub(super) fn look_again(&mut self) {
         let Some(reader) = self.reader.as_ref().filter(|_| self.read_only) else { return };
         if let Err(e) = reader.refresh() {
             self.warn(format!("what was stored last is not seen: {e}"));
@@ -201,17 +206,24 @@ impl Session {
     /// With a store, all recent tokens go (they are stored); without, as many stay as fit.
     fn make_room(&mut self, asked: &Asked<'_>) -> Result<(), AskError> {
         if self.reader.is_some() {
-            let recent = self.window.recent();
-            self.drop_oldest(recent, false)?;
-            self.recent_lost |= recent > 0;
-            self.coarse.clear();
-            self.recalls_exactly = self.config.coarse_blocks == 0;
-            self.lay_memory(&[], 0)?;
-            return Ok(());
+            return Ok(self.give_up_recent()?);
         }
-        let need = asked.turn.ids.len() + self.answer_max(asked.question);
+        let answer = asked.question.answer_tokens_max.clamp(1, self.plan.answer_tokens_max);
+        let need = asked.turn.ids.len() + answer;
         let over = need.saturating_sub(self.window.room());
         Ok(self.drop_oldest(over.min(self.window.recent()), true)?)
+    }
+
+    /// Empties recent and memory region; the store restores them before more is absorbed.
+    pub(super) fn give_up_recent(&mut self) -> Result<(), AbsorbError> {
+        self.remember_window();
+        let recent = self.window.recent();
+        self.drop_oldest(recent, false)?;
+        self.recent_lost |= recent > 0;
+        self.coarse.clear();
+        self.gist.iter_mut().for_each(Gist::forget_question);
+        self.recalls_exactly = self.config.coarse_blocks == 0;
+        self.lay_memory(&[], 0)
     }
 
     fn place(&mut self, asked: &Asked<'_>, probed: Probed) -> Result<Placed, AskError> {
@@ -230,12 +242,14 @@ impl Session {
             recall,
             restored_tokens: 0,
             text_tokens: 0,
+            laid: Vec::new(),
             laying: Duration::ZERO,
             passages: Passages::default(),
         };
         match recall {
             RecallMode::Kv => {
                 self.choose_coarse(&passages);
+                self.fold_for_question(&passages, placed.query.as_ref())?;
                 let start = Instant::now();
                 // A trained address chooses the line before anything is laid.
                 let chosen = match placed.query.as_ref().filter(|_| self.tail.row() > 0) {
@@ -250,10 +264,12 @@ impl Session {
                     passages.blocks = self.recalled.iter().map(|r| r.0).collect();
                     self.focus(asked, &mut placed, &passages)?;
                 }
+                placed.laid = self.recalled.iter().map(|r| r.0).collect();
             }
             RecallMode::Text => {
                 let blocks = self.best_blocks(question, &passages, placed.query.as_ref());
                 placed.text_tokens = self.read_again(&blocks)?;
+                placed.laid = blocks;
             }
         }
         self.counters.restored_tokens += placed.restored_tokens as u64;
@@ -311,7 +327,8 @@ impl Session {
             return passages.blocks.clone();
         }
         let lines = self.passage_lines(passages, query);
-        let best = support(&lines, &question.text, "", &LineWeights::default());
+        let mut best = support(&lines, &question.text, "", &LineWeights::default());
+        newest_first(&lines, &mut best);
         let best = best.iter().take(self.config.focus_lines);
         let mut blocks: Vec<BlockId> =
             best.flat_map(|s| lines[s.line].blocks.iter().copied()).collect();
@@ -326,8 +343,15 @@ impl Session {
         query: Option<&AddressQuery>,
     ) -> Result<Passages, AskError> {
         let Some(reader) = &self.reader else { return Ok(Passages::default()) };
-        let sources = question.sources.as_deref();
-        let mut found = find(reader, &self.config.fusion, query, &question.text, sources)?;
+        let filter = Filter {
+            sources: question.sources.as_deref(),
+            time_unix_ms: question.time.clone(),
+            reaching_in: true,
+            ..Filter::default()
+        };
+        let mut found = find(reader, &self.config.fusion, query, &question.text, &filter)?;
+        found.time.clone_from(&question.time);
+        found.replies = conversation::asks_for_replies(&question.text);
         if let Some(blocks) = &question.blocks {
             for &id in blocks {
                 let tokens = reader.block(id).map_or(0, |i| usize::from(i.tokens));
@@ -357,110 +381,5 @@ impl Session {
         self.counters.tokens_read_by_model += n as u64;
         self.counters.prefilled_tokens += n as u64;
         Ok(n)
-    }
-
-    /// Runs the question for real and samples the answer; takes both out of the window again.
-    fn say(&mut self, asked: &Asked<'_>, placed: Placed) -> Result<Said, AskError> {
-        let question = asked.question;
-        let mut sampler = Sampler::new(question.sampling);
-        let mut ids: Vec<u32> = Vec::new();
-        let mut chosen: Vec<Choice> = Vec::new();
-        let mut input: &[u32] = &asked.turn.ids;
-        let mut next = [0u32];
-        let mut in_window = placed.text_tokens;
-        let (mut stepped, mut absent) = (0, 0.0);
-        while ids.len() < self.answer_max(question) {
-            let last = [u32::try_from(input.len() - 1).unwrap_or(0)];
-            let wanted = Wanted { logit_rows: &last, ..Wanted::default() };
-            self.window.step(input, wanted, &mut self.out)?;
-            in_window += input.len();
-            stepped += input.len();
-            if ids.is_empty() {
-                let id = self.codec.absent();
-                absent = id.map_or(0.0, |id| probability(&self.out.logits, id));
-            }
-            let Some(choice) = sampler.choose(&self.out.logits) else { break };
-            if self.codec.ends_answer(choice.id) {
-                break;
-            }
-            ids.push(choice.id);
-            chosen.push(choice);
-            next[0] = choice.id;
-            input = &next;
-        }
-        self.window.pop(in_window)?;
-        self.counters.tokens_read_by_model += stepped as u64;
-        let text = self.codec.decode(&ids).trim().to_owned();
-        let telling_logprob = self.telling_logprob(&chosen, &question.text);
-        Ok(Said { placed, text, telling_logprob, absent, tokens: ids.len() })
-    }
-
-    fn answer_max(&self, question: &Question) -> usize {
-        question.answer_tokens_max.clamp(1, self.plan.answer_tokens_max)
-    }
-
-    /// Mean log-probability of the answer's tokens that tell something, the question's own words
-    /// left out.
-    fn telling_logprob(&self, chosen: &[Choice], question: &str) -> f32 {
-        let mean = |keep: &dyn Fn(&str) -> bool| {
-            let kept = chosen.iter().filter(|c| keep(&self.codec.decode(&[c.id])));
-            let (n, sum) =
-                kept.fold((0, 0.0), |(n, s), c| (n + 1, s + c.probability.max(1e-6).ln()));
-            (n > 0).then(|| sum / n as f32)
-        };
-        let new = |t: &str| is_telling(t) && !question.contains(t.trim());
-        mean(&new).or_else(|| mean(&|_| true)).unwrap_or(-6.0)
-    }
-
-    fn answer(&mut self, asked: Asked<'_>, said: Said) -> Result<Answer, AskError> {
-        let question = asked.question;
-        let lines = self.passage_lines(&said.placed.passages, said.placed.query.as_ref());
-        let supports = support(&lines, &question.text, &said.text, &LineWeights::default());
-        let signals = signals(&said, &lines, &supports, &question.text);
-        let confidence =
-            if said.text.is_empty() { 0.0 } else { confidence(&signals, &self.config.confidence) };
-        let found = confidence >= self.config.confidence_min && !is_refusal(&said.text);
-        let citations = cite(&lines, &supports, question.citations_max);
-        let Said { placed, text, tokens, .. } = said;
-        Ok(Answer {
-            question: question.text.clone(),
-            text: if found { text.clone() } else { String::new() },
-            said: text,
-            found,
-            confidence,
-            signals,
-            citations,
-            recalled_blocks: placed.passages.blocks.len(),
-            recall: placed.recall,
-            prefilled_tokens: asked.turn.ids.len() + placed.text_tokens,
-            restored_tokens: placed.restored_tokens,
-            answer_tokens: tokens,
-            query: placed.query,
-            passages: placed.passages,
-            ms: u64::try_from(asked.start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
-    }
-}
-
-/// Whether the model itself says that it does not know.
-fn is_refusal(answer: &str) -> bool {
-    let a = answer.to_lowercase();
-    a.starts_with("not in memory") || a.starts_with("i don't know") || a.starts_with("unknown")
-}
-
-fn signals(said: &Said, lines: &[Line], supports: &[Support], question: &str) -> Signals {
-    let best = supports.first().copied().unwrap_or_default();
-    let best_line = supports.first().and_then(|s| lines.get(s.line));
-    let held: Vec<Vec<String>> = lines.iter().map(|l| crate::cite::words(&l.text)).collect();
-    let asked = crate::cite::weigh(&crate::cite::words(question), &held);
-    let all: Vec<String> = held.concat();
-    Signals {
-        telling_logprob: said.telling_logprob,
-        answer_in_line: best.answer,
-        question_in_line: best.question,
-        question_in_passages: crate::cite::coverage(&asked, &all),
-        names_in_line: best_line
-            .map_or(0.0, |l| crate::cite::names_held(&crate::cite::names(question), &l.text)),
-        absent: said.absent,
     }
 }

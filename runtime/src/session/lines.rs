@@ -1,12 +1,16 @@
 //! Recalled passages as lines: neighbouring blocks joined, their text cut at line ends, and each
 //! line scored by late interaction with the keys of its own tokens.
 
+use std::ops::Range;
+
 use lcedge_memory::{AddressQuery, BlockId, Reader, SourceId};
 
 use super::Session;
 use super::recall::Passages;
 use crate::cite::Line;
+use crate::conversation;
 use crate::rank::FoundBy;
+use crate::when::InTime;
 
 impl Session {
     /// The lines of what was recalled, with their scores by address.
@@ -20,12 +24,21 @@ impl Session {
         for run in runs(Some(reader), &passages.blocks) {
             let name = reader.source(run.source).map(|s| s.name).unwrap_or_default();
             let scores = self.line_scores(reader, &run, query);
+            let mut times = run.times(passages.time.as_ref());
             for (part, address) in run.lines().into_iter().zip(scores) {
+                if !times.holds(&run.text[part.start..part.end], run.written(part.start)) {
+                    continue;
+                }
+                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
+                if conversation::is_one(&name)
+                    && !conversation::is_evidence(&text, passages.replies)
+                {
+                    continue;
+                }
                 let blocks: Vec<BlockId> =
                     run.overlapping(part.start, part.end).map(|i| run.blocks[i].0).collect();
                 let ranked = passages.ranked.iter().filter(|r| blocks.contains(&r.id));
                 let best = ranked.max_by(|a, b| a.score.total_cmp(&b.score));
-                let text = String::from_utf8_lossy(&run.text[part.start..part.end]);
                 lines.push(Line {
                     source: name.clone(),
                     number: part.number,
@@ -62,7 +75,7 @@ impl Session {
                 let i = encoded.ends.partition_point(|&e| (e as usize) <= byte);
                 (i * tokens / n).min(tokens)
             };
-            let groups: Vec<std::ops::Range<usize>> = lines
+            let groups: Vec<Range<usize>> = lines
                 .iter()
                 .map(|l| {
                     let (a, b) = (l.start.clamp(from, to) - from, l.end.clamp(from, to) - from);
@@ -90,6 +103,8 @@ pub(super) struct Run {
     pub(super) text: Vec<u8>,
     /// Id, bytes and tokens of each block.
     blocks: Vec<(BlockId, usize, usize)>,
+    /// When each was written.
+    times: Vec<i64>,
 }
 
 /// A line within a run: offsets in its text.
@@ -101,6 +116,22 @@ struct Part {
 }
 
 impl Run {
+    /// Which of the lines lie in a time.
+    fn times<'a>(&self, time: Option<&'a Range<i64>>) -> InTime<'a> {
+        InTime::new(time, self.times.first().copied().unwrap_or(0))
+    }
+
+    /// When the block that holds a byte was written.
+    fn written(&self, at: usize) -> i64 {
+        let mut end = 0;
+        let in_it = |b: &(BlockId, usize, usize)| {
+            end += b.1;
+            at < end
+        };
+        let block = self.blocks.iter().position(in_it);
+        self.times.get(block.unwrap_or(0)).copied().unwrap_or(0)
+    }
+
     fn lines(&self) -> Vec<Part> {
         let mut all = Vec::new();
         let (mut start, mut number) = (0, self.line_start);
@@ -138,6 +169,7 @@ pub(super) fn runs(reader: Option<&Reader>, ids: &[BlockId]) -> Vec<Run> {
             {
                 run.text.extend_from_slice(&text);
                 run.blocks.push(block);
+                run.times.push(info.time_unix_ms);
             }
             _ => all.push(Run {
                 source: info.source,
@@ -145,6 +177,7 @@ pub(super) fn runs(reader: Option<&Reader>, ids: &[BlockId]) -> Vec<Run> {
                 line_start: info.span.line_start,
                 text,
                 blocks: vec![block],
+                times: vec![info.time_unix_ms],
             }),
         }
     }

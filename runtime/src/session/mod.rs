@@ -7,17 +7,22 @@
 
 mod absorb;
 mod ask;
+mod chat;
+mod gist;
 mod lines;
 mod pause;
+mod point;
 mod recall;
 mod restore;
+mod say;
+mod tally;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lcedge_compress::{Condense, Condensed, Surprisal};
-use lcedge_memory::{BlockId, BlockState, KvBuf, Reader, SourceId, Store};
+use lcedge_compress::{Condense, Condensed};
+use lcedge_memory::{BlockId, BlockState, Geometry, KvBuf, Reader, SourceId, Store};
 use lcedge_models::Card;
 use lcedge_targets::{Engine, StepOutput};
 
@@ -26,6 +31,7 @@ use crate::config::{MemoryMode, SessionConfig};
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger, Left};
 use crate::finder::Finder;
+use crate::gist::Gist;
 use crate::limits::{BLOCK_TOKENS, BLOCK_TOKENS_MIN};
 use crate::plan::Plan;
 use crate::source::Pieces;
@@ -33,15 +39,24 @@ use crate::spill::{Spill, SpillError};
 use crate::surprise::Lines;
 use crate::tail::Tail;
 use crate::text::Codec;
+use crate::when::LineTimes;
 use crate::window::{Wanted, Window};
 
 pub use absorb::SourceStart;
 pub use ask::{Answer, Question};
+pub use chat::{Reply, Turn};
+pub use point::Point;
 pub use recall::{Passages, RecallTimes};
+pub use tally::Counted;
 
 /// Said once when a disk budget is reached.
 const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up their keys and \
     values, then go (the fates say how many); pin what must stay";
+
+/// Said once when a day's write budget is used up.
+const SPARING: &str = "today's write budget is used up: what is read from now on is stored as \
+    text, address and beacons, without keys and values, until tomorrow (UTC); --write-rate \
+    changes it";
 
 /// How a session holds its store.
 pub enum Access {
@@ -130,15 +145,20 @@ pub struct Session {
     condenser: Option<Box<dyn Condense>>,
     condensed: Condensed,
     beacons: Option<Beacons>,
+    gist: Option<Gist>,
     source: Option<OpenSource>,
     pieces: Pieces,
     piece: Vec<u8>,
     waiting: VecDeque<Waiting>,
     tail: Tail,
     lines: Lines,
+    /// When the lines of the open source were written.
+    line_times: LineTimes,
     ledger: Ledger,
     /// The warning about what a disk budget gave up was given.
     told_given_up: bool,
+    /// The same about a write budget.
+    told_sparing: bool,
     /// The first block that this session stored.
     first_own: Option<BlockId>,
     /// Recent tokens at the front of the recent region that this run did not absorb.
@@ -159,6 +179,8 @@ pub struct Session {
     recalls_exactly: bool,
     /// The recent region was given up for a question and is restored before more is absorbed.
     recent_lost: bool,
+    /// What the regions are restored to then; the newest blocks where nothing is known.
+    resume: Option<point::Resume>,
     counters: Counters,
     times: RecallTimes,
     warning: Option<String>,
@@ -179,6 +201,20 @@ struct Scratch {
     cuts: Vec<usize>,
 }
 
+impl Scratch {
+    fn new(geometry: Geometry, chunk_tokens: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(chunk_tokens),
+            rows: Vec::with_capacity(chunk_tokens),
+            targets: Vec::with_capacity(chunk_tokens),
+            payload: Vec::new(),
+            kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
+            nats: Vec::with_capacity(BLOCK_TOKENS),
+            cuts: Vec::with_capacity(chunk_tokens / BLOCK_TOKENS_MIN + 4),
+        }
+    }
+}
+
 impl Session {
     /// Opens a session: runs the sinks and starts the writer.
     ///
@@ -186,7 +222,7 @@ impl Session {
     /// [`OpenError`] when a part does not fit another or the decoder refuses the sinks.
     pub fn open(parts: Parts, plan: Plan, config: SessionConfig) -> Result<Self, OpenError> {
         let Parts { engine, codec, store, finder } = parts;
-        if config.memory == MemoryMode::Gist {
+        if config.memory == MemoryMode::Gist && plan.gist_tokens == 0 {
             let model = engine.card().name.clone();
             return Err(OpenError::Tier { tier: config.memory.name(), model });
         }
@@ -195,10 +231,12 @@ impl Session {
         let reader = store.as_ref().map(Access::reader);
         let read_only = matches!(store, Some(Access::Read(_)));
         let (beacons, condenser) = condensing(engine.card(), &plan, &config);
+        let gist = beacons.as_ref().and_then(|_| gist::of(geometry, &plan, &config));
         let beacons_max = beacons.as_ref().map_or(0, Beacons::most_a_block);
         let spill = match store {
             Some(Access::Write(s)) => {
-                Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max)?)
+                let per_day = config.write_bytes_per_day;
+                Some(Spill::start(*s, geometry, plan.kv, finder.clone(), beacons_max, per_day)?)
             }
             _ => None,
         };
@@ -216,14 +254,17 @@ impl Session {
             condenser,
             condensed: Condensed::with_capacity(geometry, condensed_max),
             beacons,
+            gist,
             source: None,
             pieces: Pieces::default(),
             piece: Vec::new(),
             waiting: VecDeque::new(),
             tail: Tail::with_capacity(plan.chunk_tokens + 2 * BLOCK_TOKENS, row),
             lines: Lines::default(),
+            line_times: LineTimes::live(),
             ledger: Ledger::default(),
             told_given_up: false,
+            told_sparing: false,
             first_own: None,
             foreign_recent: 0,
             recent_ends: VecDeque::with_capacity(plan.capacity_tokens),
@@ -234,20 +275,13 @@ impl Session {
             recalled: Vec::new(),
             recalls_exactly: false,
             recent_lost: false,
+            resume: None,
             counters: Counters::default(),
             times: RecallTimes::default(),
             warning: None,
             failed: None,
             out: StepOutput::default(),
-            scratch: Scratch {
-                ids: Vec::with_capacity(plan.chunk_tokens),
-                rows: Vec::with_capacity(plan.chunk_tokens),
-                targets: Vec::with_capacity(plan.chunk_tokens),
-                payload: Vec::new(),
-                kv: KvBuf::with_capacity(geometry, BLOCK_TOKENS),
-                nats: Vec::with_capacity(BLOCK_TOKENS),
-                cuts: Vec::with_capacity(plan.chunk_tokens / BLOCK_TOKENS_MIN + 4),
-            },
+            scratch: Scratch::new(geometry, plan.chunk_tokens),
         };
         session.run_sinks()?;
         Ok(session)
@@ -280,6 +314,12 @@ impl Session {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The blocks that are recalled into attention, in order of time.
+    #[must_use]
+    pub fn recalled_now(&self) -> Vec<BlockId> {
+        self.recalled.iter().map(|r| r.0).collect()
     }
 
     /// How long recall took.
@@ -326,7 +366,9 @@ impl Session {
         self.drain_written();
         let recalled: usize = self.recalled.iter().map(|r| r.1).sum();
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
-        let fates = self.ledger.fates(recalled as u64, (self.condensed.len() + beacons) as u64);
+        let folded = self.gist.as_ref().map_or(0, Gist::covers);
+        let kept: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
+        let fates = self.ledger.fates(recalled as u64, kept + beacons as u64 + folded);
         match self.spill.as_ref().is_some_and(Spill::gave_up) {
             true => fates.given_up(self.ledger.stored(), self.left()),
             false => fates,
@@ -367,7 +409,12 @@ impl Session {
         if let Some(e) = failure {
             self.warn(format!("a block could not be stored: {e}"));
         }
-        if !self.told_given_up && self.spill.as_ref().is_some_and(Spill::gave_up) {
+        let sparing = self.spill.as_ref().is_some_and(Spill::sparing);
+        if sparing && !self.told_sparing {
+            self.told_sparing = true;
+            self.warn(SPARING.to_owned());
+        }
+        if !self.told_given_up && !sparing && self.spill.as_ref().is_some_and(Spill::gave_up) {
             self.told_given_up = true;
             self.warn(GIVEN_UP.to_owned());
         }
@@ -417,13 +464,13 @@ impl Session {
     }
 
     fn latch_on(&mut self, error: &AbsorbError) {
-        if matches!(error, AbsorbError::Step(_) | AbsorbError::Slot(_)) {
+        if matches!(error, AbsorbError::Step(_) | AbsorbError::Slot(_) | AbsorbError::Fold(_)) {
             self.failed = Some(error.to_string());
         }
     }
 }
 
-/// The condensed tier: beacons where the model has them, else surprisal-based selection, or none.
+/// The condensed tier: beacons where the model has them, else a condenser, or none.
 fn condensing(
     card: &Card,
     plan: &Plan,
@@ -431,14 +478,16 @@ fn condensing(
 ) -> (Option<Beacons>, Option<Box<dyn Condense>>) {
     let ratios = card.memory.as_ref().map_or(&[][..], |m| &m.beacons);
     let trained = !ratios.is_empty();
-    if plan.condensed_tokens == 0 || !config.memory.condenses(trained) {
+    let folds = trained && plan.gist_tokens > 0;
+    if !folds && (plan.condensed_tokens == 0 || !config.memory.condenses(trained)) {
         return (None, None);
     }
     if trained {
         let geometry = card.geometry(BLOCK_TOKENS);
-        return (Some(Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens)), None);
+        let beacons = Beacons::new(geometry, ratios, config.ratio, plan.condensed_tokens);
+        return (Some(if folds { beacons.folding() } else { beacons }), None);
     }
-    (None, Some(Box::new(Surprisal::new(0.98))))
+    (None, Some(config.condense.start()))
 }
 
 fn now_unix_ms() -> i64 {

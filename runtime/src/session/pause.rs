@@ -27,6 +27,7 @@ impl Session {
             source.byte = source.hashed;
         }
         self.note_progress(false)?;
+        self.keep_gist(true);
         self.lines.end_line();
         self.source = None;
         Ok(())

@@ -1,11 +1,12 @@
 //! Finding blocks and laying them: by address, by text, fused, with the neighbours that complete
 //! their lines.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use heapless::Vec as Bounded;
 use lcedge_compress::quant;
-use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader, SourceId};
+use lcedge_memory::{AddressQuery, BlockId, Filter, KvView, Reader};
 
 use lcedge_targets::SlotError;
 
@@ -42,6 +43,15 @@ pub struct RecallTimes {
 const TIMES_MAX: usize = 4096;
 
 impl RecallTimes {
+    /// Chunks without recall to come.
+    pub(super) const fn skip(&self) -> u32 {
+        self.skip
+    }
+
+    pub(super) const fn set_skip(&mut self, chunks: u32) {
+        self.skip = chunks;
+    }
+
     fn note(list: &mut Vec<Duration>, time: Duration) {
         if list.len() < TIMES_MAX {
             list.push(time);
@@ -62,6 +72,10 @@ pub struct Passages {
     pub blocks: Vec<BlockId>,
     /// Their tokens.
     pub tokens: usize,
+    /// Only lines of this time count, milliseconds since 1970 UTC.
+    pub time: Option<Range<i64>>,
+    /// What was replied in a conversation counts as well as what the user said.
+    pub replies: bool,
 }
 
 /// A block's place in an order that has nothing to do with its content.
@@ -75,14 +89,13 @@ pub(super) fn find(
     fusion: &Fusion,
     query: Option<&AddressQuery>,
     text: &str,
-    sources: Option<&[SourceId]>,
+    filter: &Filter<'_>,
 ) -> Result<Passages, AbsorbError> {
     let read = |e: lcedge_memory::ReadError| AbsorbError::Read(e.to_string());
-    let filter = Filter { sources, ..Filter::default() };
     let mut found = Passages::default();
     let (by_address, by_text) = match query {
-        Some(query) => reader.search_both(query, text, CANDIDATE_BLOCKS, &filter).map_err(read)?,
-        None => (Vec::new(), reader.search_text(text, CANDIDATE_BLOCKS, &filter).map_err(read)?),
+        Some(query) => reader.search_both(query, text, CANDIDATE_BLOCKS, filter).map_err(read)?,
+        None => (Vec::new(), reader.search_text(text, CANDIDATE_BLOCKS, filter).map_err(read)?),
     };
     found.by_address.extend(by_address.iter().map(|h| h.id));
     found.by_text.extend(by_text.iter().map(|h| h.id));
@@ -140,8 +153,8 @@ fn with_neighbours(reader: &Reader, id: BlockId) -> Vec<(BlockId, usize)> {
 }
 
 impl Session {
-    /// Lays condensed states and `blocks` (of `tokens` tokens together) into the memory region, in
-    /// this order; a block that cannot be read is left out and counted.
+    /// Lays the gist, condensed states and `blocks` (of `tokens` tokens together) into the memory
+    /// region, in this order; a block that cannot be read is left out and counted.
     pub(super) fn lay_memory(
         &mut self,
         blocks: &[BlockId],
@@ -157,8 +170,13 @@ impl Session {
         let lost = self.recent_lost;
         // A question that exact passages are recalled for sees no beacons beside them.
         let taken = if self.recalls_exactly { usize::MAX } else { coarse };
-        let slots: usize = shown(&self.beacons, lost, taken).map(|b| b.kv.tokens()).sum();
-        let mut laying = self.window.lay(self.condensed.len() + coarse + slots + tokens)?;
+        let beacons: usize = shown(&self.beacons, lost, taken).map(|b| b.kv.tokens()).sum();
+        let gist = self.gist.as_ref().and_then(|g| g.shown(self.recalls_exactly));
+        let slots = gist.map_or(0, |g| g.tokens()) + self.condensed.len() + coarse + beacons;
+        let mut laying = self.window.lay(slots + tokens)?;
+        if let Some(gist) = gist {
+            laying.piece(gist)?;
+        }
         if !self.condensed.is_empty() {
             laying.piece(self.condensed.kv.view())?;
         }

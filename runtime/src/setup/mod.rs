@@ -233,6 +233,7 @@ pub fn store_options(options: &SetupOptions, card: &Card) -> StoreOptions {
     let geometry = card.geometry(BLOCK_TOKENS);
     let mut store = StoreOptions::new(fingerprint, geometry, address_layout(card));
     store.disk_bytes_max = options.disk_bytes;
+    store.sync = options.sync;
     store
 }
 
@@ -323,8 +324,10 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
         memory: options.memory,
         recall: options.recall,
         surprise: options.surprise,
+        condense: options.condense,
         ratio: options.ratio.unwrap_or(default.ratio),
         control: options.control,
+        write_bytes_per_day: options.write_bytes_per_day,
         confidence_min: options.confidence_min.unwrap_or(threshold),
         confidence: weights,
         ..default

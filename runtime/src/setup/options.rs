@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lcedge_memory::KvDtype;
+use lcedge_memory::{KvDtype, SyncPolicy};
 use lcedge_models::{Card, MemoryChoice, WeightKind};
 
 use crate::beacons::Ratio;
-use crate::config::{Control, MemoryMode, RecallMode};
+use crate::config::{Condenser, Control, MemoryMode, RecallMode};
 use crate::limits::{
     ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BEACON_TOKENS_DEFAULT, BLOCK_TOKENS,
     CHUNK_TOKENS_DEFAULT, CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX,
@@ -30,6 +30,8 @@ pub struct SetupOptions {
     pub capacity_tokens: Option<usize>,
     /// Slots of the condensed tier; `None` takes the default.
     pub condensed_tokens: Option<usize>,
+    /// What condenses where the model has no beacons.
+    pub condense: Condenser,
     /// How finely beacons condense; `None` takes the default.
     pub ratio: Option<Ratio>,
     /// Breaks a tier on purpose, to show that it does something.
@@ -52,6 +54,12 @@ pub struct SetupOptions {
     pub ram_bytes: Option<u64>,
     /// Hard limit of the store, bytes.
     pub disk_bytes: Option<u64>,
+    /// What a commit waits for.
+    pub sync: SyncPolicy,
+    /// Bytes that a day may write to the store ([`SessionConfig::write_bytes_per_day`]).
+    ///
+    /// [`SessionConfig::write_bytes_per_day`]: crate::SessionConfig::write_bytes_per_day
+    pub write_bytes_per_day: Option<u64>,
     /// Never use the network.
     pub offline: bool,
     /// Tiers.
@@ -84,6 +92,7 @@ impl Default for SetupOptions {
             store: None,
             capacity_tokens: None,
             condensed_tokens: None,
+            condense: Condenser::default(),
             ratio: None,
             control: Control::None,
             read_only: false,
@@ -94,6 +103,8 @@ impl Default for SetupOptions {
             chunk: None,
             ram_bytes: None,
             disk_bytes: None,
+            sync: SyncPolicy::default(),
+            write_bytes_per_day: Some(crate::limits::WRITE_BYTES_PER_DAY_DEFAULT),
             offline: false,
             memory: MemoryMode::Full,
             recall: RecallMode::Kv,
@@ -124,14 +135,17 @@ impl SetupOptions {
         let condenses = self.memory.condenses(beacons);
         let slots = self.condensed_tokens.unwrap_or(slots.min(window / 8));
         let condensed = if condenses { slots } else { 0 };
+        let gist = card.memory.as_ref().and_then(|m| m.gist).map_or(0, |g| g.slots);
+        let gist = if self.memory.folds(gist > 0) { gist } else { 0 };
         Request {
             window_tokens: window,
             chunk_tokens: self.chunk.unwrap_or(CHUNK_TOKENS_DEFAULT.min(context / 4)).max(1),
             sink_tokens,
             condensed_tokens: condensed,
+            gist_tokens: gist,
             stale_blocks: if self.memory.recalls() { stale } else { 0 },
             ask_recall_tokens: ASK_RECALL_TOKENS_DEFAULT
-                .min(context.saturating_sub(rest + condensed)),
+                .min(context.saturating_sub(rest + condensed + gist)),
             question_tokens_max: question,
             answer_tokens_max: answer,
             kv: self.kv,

@@ -26,6 +26,11 @@ pub fn memory(make: Factory<'_>, tolerance: Tolerance) {
         beacons_depend_on_distances_alone(make, tolerance);
         beacons_that_do_not_fit_are_refused(make);
     }
+    if memory.gist.is_some() {
+        super::gist_of_a_set(make, tolerance);
+        super::gist_states_follow(make, tolerance);
+        super::gist_folds_refused(make);
+    }
 }
 
 /// What one step gave: logits and K,V of its rows, K,V of its beacons.

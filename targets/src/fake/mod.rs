@@ -5,6 +5,7 @@
 //! allocate nothing. The same input gives the same bits whatever chunks it comes in, because every
 //! row is computed alone and keys are visited in slot order.
 
+mod gist;
 mod math;
 mod weights;
 
@@ -14,6 +15,7 @@ use lcedge_memory::{KvBuf, KvView};
 use lcedge_models::{Card, Memory, Weights};
 
 use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
+use crate::gist::{Fold, FoldError, GistState};
 use crate::rope::Rope;
 use crate::window::{Plane, Window};
 
@@ -58,6 +60,9 @@ pub struct FakeEngine {
     weights: FakeWeights,
     window: Window,
     scratch: Scratch,
+    folding: gist::Scratch,
+    /// One slot of a state being folded, `[2 head_dim]`.
+    slot: Vec<f32>,
     reason: &'static str,
 }
 
@@ -91,7 +96,15 @@ impl FakeEngine {
         }
         let rope = Rope::new(card.head_dim, card.rope_theta, card.positions);
         let window = Window::new(card.geometry(64), capacity, rope);
-        Ok(Self { card, weights, window, scratch: Scratch::default(), reason: "asked for" })
+        Ok(Self {
+            card,
+            weights,
+            window,
+            scratch: Scratch::default(),
+            folding: gist::Scratch::default(),
+            slot: Vec::new(),
+            reason: "asked for",
+        })
     }
 
     /// The model of `card` with the weights of its own file: an independent reference for the
@@ -289,11 +302,16 @@ impl Engine for FakeEngine {
         self.window.set_len(len)
     }
 
+    fn fold(&mut self, fold: &Fold<'_>, state: &mut GistState) -> Result<(), FoldError> {
+        self.fold_state(fold, state)
+    }
+
     fn usage(&self) -> EngineMemory {
+        let scratch = self.scratch.bytes() + self.folding.bytes();
         EngineMemory {
             weights_bytes: self.weights.bytes() as u64,
             window_bytes: self.window.bytes() as u64,
-            scratch_bytes: (self.scratch.bytes() + self.window.rope().bytes()) as u64,
+            scratch_bytes: (scratch + self.window.rope().bytes()) as u64,
         }
     }
 
@@ -463,6 +481,7 @@ mod tests {
                 segment_tokens: 16,
             }),
             beacons: vec![4, 8, 16, 32],
+            gist: Some(lcedge_models::GistShape { slots: 6, width: 5 }),
         };
         let config = FakeConfig { positions: 2048, memory: Some(memory), ..FakeConfig::default() };
         let make = || -> Box<dyn Engine> { Box::new(FakeEngine::random(&config, 3, 640)) };

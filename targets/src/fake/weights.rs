@@ -2,9 +2,10 @@
 
 use lcedge_models::{
     Card, LayerPart, Memory, Part, RetrievalHead, TrainedMemory, WeightKind, Weights,
+    memory::GistWeights,
 };
 
-use super::FakeError;
+use super::{FakeError, gist};
 
 /// The size of a random model.
 #[derive(Clone, Debug)]
@@ -130,6 +131,8 @@ pub struct FakeWeights {
     pub address: Option<FakeAddress>,
     /// Of the beacons, where the card has ratios.
     pub beacons: Option<FakeBeacons>,
+    /// Of the gist, where the card has one.
+    pub gist: Option<GistWeights>,
 }
 
 /// Weights of beacons.
@@ -187,7 +190,8 @@ impl FakeWeights {
                 .map(|_| rng.matrix(heads + 2 * kv, hidden, 1.5 / (hidden as f32).sqrt()))
                 .collect(),
         });
-        Self { embedding, layers, norm, head, address, beacons }
+        let gist = gist::random(card, &mut rng);
+        Self { embedding, layers, norm, head, address, beacons, gist }
     }
 
     /// All tensors of a model's file, dense, with the change of a trained memory.
@@ -234,6 +238,7 @@ impl FakeWeights {
                 .filter(|m| !m.card().beacons.is_empty())
                 .map(FakeBeacons::read(card.layers))
                 .transpose()?,
+            gist: gist::read(memory)?,
         })
     }
 
@@ -257,7 +262,8 @@ impl FakeWeights {
         let beacons = self.beacons.iter().flat_map(|b| b.layers.iter().chain([&b.embedding]));
         let all = layers.chain([&self.embedding, &self.norm]).chain(&self.head);
         let all = all.chain(address).chain(beacons);
-        all.map(|w| size_of_val::<[f32]>(w)).sum()
+        let gist = self.gist.as_ref().map_or(0, gist::values) * size_of::<f32>();
+        all.map(|w| size_of_val::<[f32]>(w)).sum::<usize>() + gist
     }
 
     /// The first array whose length does not fit `card`: its name, length and the length wanted.
@@ -287,6 +293,7 @@ impl FakeWeights {
         if let Some(beacons) = &self.beacons {
             all.push(("layers of beacons".to_owned(), beacons.layers.len(), card.layers));
         }
+        all.extend(gist::lengths(self.gist.as_ref(), card));
         for (i, l) in self.layers.iter().enumerate() {
             let arrays = [
                 ("attention_norm", l.attention_norm.len(), hidden),
@@ -325,7 +332,7 @@ fn transposed(matrix: &[f32], rows: usize) -> Vec<f32> {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct SplitMix(u64);
+pub(super) struct SplitMix(u64);
 
 impl SplitMix {
     fn next(&mut self) -> u64 {
@@ -347,11 +354,11 @@ impl SplitMix {
         sum * (0.75_f32).sqrt() * spread
     }
 
-    fn matrix(&mut self, outs: usize, ins: usize, spread: f32) -> Vec<f32> {
+    pub(super) fn matrix(&mut self, outs: usize, ins: usize, spread: f32) -> Vec<f32> {
         (0..outs * ins).map(|_| self.normal(spread)).collect()
     }
 
-    fn near_one(&mut self, n: usize) -> Vec<f32> {
+    pub(super) fn near_one(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| 1.0 + self.normal(0.1)).collect()
     }
 }

@@ -14,6 +14,7 @@ use ort::session::{RunOptions, Session};
 use super::abilities::{self, AbilityError};
 use super::beacons::Beacons;
 use super::bind::BoundWindow;
+use super::gist::Recurrent;
 use super::opening::{Opening, weights_bytes};
 use super::provider::{self, Cpu, Cuda, Provider};
 use super::runtime::{Runtime, RuntimeError};
@@ -21,6 +22,7 @@ use super::session::Setup;
 use super::tensor::{Call, HostMemory, Lent, Tensor};
 use crate::choose::{self, Choice, Device, DeviceAsk, DeviceError};
 use crate::engine::{Engine, EngineMemory, SlotError, StepError, StepInput, StepOutput};
+use crate::gist::{Fold, FoldError, GistState};
 use crate::rope::Rope;
 use crate::window::{Plane, Window};
 
@@ -152,6 +154,8 @@ pub struct OrtEngine {
     queries: Vec<Lent<f32>>,
     /// `memory_key` and `memory_query` of a trained address, `[1, S, dim + 1]`.
     address: Option<[Lent<f32>; 2]>,
+    /// Folds, where the model has a gist.
+    recurrent: Option<Recurrent>,
     weights_bytes: u64,
     device: Device,
     reason: String,
@@ -218,7 +222,9 @@ impl OrtEngine {
             setup: Setup { threads: options.threads, spin: options.spin },
         };
         let (session, packed) = opening.session(&options.packing)?;
-        Self::assemble(&opening, session, options.capacity, choice, packed)
+        let recurrent = Recurrent::open(&opening)?;
+        let engine = Self::assemble(&opening, session, options.capacity, choice, packed)?;
+        Ok(Self { recurrent, ..engine })
     }
 
     /// An engine around a session of the graph.
@@ -244,6 +250,7 @@ impl OrtEngine {
             keys: (0..card.layers).map(|_| Lent::new()).collect(),
             queries: card.query_layers.iter().map(|_| Lent::new()).collect(),
             address: address(card).map(|_| [Lent::new(), Lent::new()]),
+            recurrent: None,
             weights_bytes: weights_bytes(graph),
             card: card.clone(),
             session,
@@ -323,7 +330,7 @@ impl OrtEngine {
             None => (None, &mut [][..], &[][..]),
         };
         let inputs = self.feed.lend().into_iter().chain(feed.into_iter().flatten());
-        let inputs = inputs.chain(window.iter().map(Some));
+        let inputs = inputs.chain(window.iter().map(Some)).map(|t| t.map(Tensor::input));
         // The beacons' attention writes behind the ordinary rows in the same memory.
         let outputs = window.iter().chain(again).map(Some);
         let outputs = outputs.chain(self.keys.iter_mut().map(Lent::lend));
@@ -465,6 +472,14 @@ impl Engine for OrtEngine {
         self.bound.window_mut().set_len(len)
     }
 
+    fn fold(&mut self, fold: &Fold<'_>, state: &mut GistState) -> Result<(), FoldError> {
+        fold.check(&self.card, state)?;
+        match &mut self.recurrent {
+            Some(recurrent) => recurrent.fold(&self.card, fold, state),
+            None => Err(FoldError::NoGist { model: self.card.name.clone() }),
+        }
+    }
+
     fn usage(&self) -> EngineMemory {
         let lent = self.keys.iter().chain(&self.queries);
         let lent = lent.chain(self.address.iter().flatten()).map(Lent::bytes).sum::<usize>()
@@ -516,7 +531,7 @@ fn address(card: &Card) -> Option<TrainedAddress> {
     card.memory.as_ref().and_then(|m| m.address)
 }
 
-fn check_names(
+pub(super) fn check_names(
     graph: &Path,
     session: &Session,
     inputs: &[String],

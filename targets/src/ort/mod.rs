@@ -6,6 +6,7 @@ mod bind;
 mod dynamic;
 mod engine;
 pub mod fetch;
+mod gist;
 mod library;
 mod opening;
 pub mod provider;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lcedge_models::onnx::recurrent::RECURRENT_DATA_FILE;
 use lcedge_models::{Card, WeightKind};
 use ort::session::Session;
 
@@ -144,7 +145,7 @@ impl Opening<'_> {
         self.failed_at(self.graph, &error.to_string())
     }
 
-    fn failed_at(&self, path: &Path, message: &str) -> LoadError {
+    pub(super) fn failed_at(&self, path: &Path, message: &str) -> LoadError {
         let device = self.provider.device();
         let lacking = [
             "not a registered function/op",
@@ -174,5 +175,9 @@ impl Opening<'_> {
 /// mapped from another file, that file's copy of the originals is never read.
 pub(super) fn weights_bytes(graph: &Path) -> u64 {
     let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
-    size(graph.with_file_name("weights.bin")) + size(graph.to_path_buf())
+    ["weights.bin", RECURRENT_DATA_FILE]
+        .map(|name| size(graph.with_file_name(name)))
+        .iter()
+        .sum::<u64>()
+        + size(graph.to_path_buf())
 }

@@ -125,6 +125,52 @@ impl<'a> Tensor<'a> {
     }
 }
 
+impl Tensor<'_> {
+    /// As an input of a run.
+    pub(super) const fn input(&self) -> Input<'_> {
+        Input { value: self.value, memory: PhantomData }
+    }
+}
+
+/// What one run reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Input<'t> {
+    value: NonNull<sys::OrtValue>,
+    memory: PhantomData<&'t ()>,
+}
+
+/// A tensor over memory that is only read: it can be an input and nothing else.
+#[derive(Debug)]
+pub(super) struct Given<'a> {
+    tensor: Tensor<'static>,
+    memory: PhantomData<&'a [f32]>,
+}
+
+impl<'a> Given<'a> {
+    /// A tensor over `values`, which a session may read while it runs.
+    ///
+    /// # Panics
+    /// When `values` has another number of values than `shape`.
+    pub(super) fn over<T: Element>(
+        host: &HostMemory,
+        values: &'a [T],
+        shape: &[i64],
+    ) -> Result<Self, ort::Error> {
+        assert_eq!(values.len() as i64, shape.iter().product::<i64>(), "a tensor of {shape:?}");
+        // SAFETY: `values` has exactly the values of `shape`. The tensor is kept in here for no
+        // longer than `'a` and given out as an `Input` alone, whose values a run never writes: the
+        // library writes only to outputs, and to inputs that an operator's node names as outputs
+        // too, which takes an output bound to the same memory.
+        let tensor = unsafe { Tensor::from_raw(host, values.as_ptr().cast_mut(), shape) }?;
+        Ok(Self { tensor, memory: PhantomData })
+    }
+
+    /// As an input of a run.
+    pub(super) const fn input(&self) -> Input<'_> {
+        self.tensor.input()
+    }
+}
+
 impl Drop for Tensor<'_> {
     fn drop(&mut self) {
         // SAFETY: made by `CreateTensorWithDataAsOrtValue`, released once.
@@ -226,7 +272,7 @@ impl Call {
         &mut self,
         session: &mut Session,
         options: &RunOptions,
-        inputs: impl Iterator<Item = Option<&'t Tensor<'t>>>,
+        inputs: impl Iterator<Item = Option<Input<'t>>>,
         outputs: impl Iterator<Item = Option<&'t Tensor<'t>>>,
     ) -> Result<(), ort::Error> {
         self.inputs.clear();

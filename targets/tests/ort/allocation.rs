@@ -5,7 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use lcedge_models::WeightKind;
-use lcedge_targets::{BeaconRow, Engine, FakeConfig, FakeEngine, StepInput, StepOutput};
+use lcedge_targets::{
+    BeaconRow, Engine, FakeConfig, FakeEngine, Fold, GistState, StepInput, StepOutput,
+};
 
 use crate::common::{Small, engine};
 use crate::memory::Woven;
@@ -66,6 +68,37 @@ fn rounds(engine: &mut dyn Engine, out: &mut StepOutput, kv: &mut lcedge_memory:
         engine.move_slots(20..80, 5).unwrap();
         engine.rotate(0..64, 9).unwrap();
     }
+}
+
+/// Folds of several sizes.
+fn folds(engine: &mut dyn Engine, kv: &[lcedge_memory::KvBuf], state: &mut GistState) {
+    for kv in kv {
+        engine.fold(&Fold { beacons: kv.view(), question: None }, state).unwrap();
+    }
+    state.clear();
+}
+
+/// Allocations of folds after the first of each size.
+fn fold_allocations(engine: &mut dyn Engine) -> u64 {
+    let geometry = engine.card().geometry(64);
+    let kv = [40, 3, 17].map(|n| {
+        let mut kv = lcedge_memory::KvBuf::with_capacity(geometry, n);
+        kv.fill(n);
+        kv
+    });
+    let mut state = GistState::new(geometry, 9);
+    folds(engine, &kv, &mut state);
+    let before = COUNT.get();
+    folds(engine, &kv, &mut state);
+    folds(engine, &kv, &mut state);
+    COUNT.get() - before
+}
+
+#[test]
+fn folds_allocate_nothing_in_our_code() {
+    let woven = Woven::with_gist();
+    assert_eq!(fold_allocations(&mut woven.fake(8)), 0);
+    assert_eq!(fold_allocations(&mut woven.engine(WeightKind::F32, 8)), 0);
 }
 
 fn allocations(engine: &mut dyn Engine) -> u64 {

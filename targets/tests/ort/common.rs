@@ -172,7 +172,7 @@ impl Golden {
         golden.ids = match header["__metadata__"]["ids"].as_str() {
             Some(ids) => serde_json::from_str(ids).unwrap(),
             None => {
-                let names = ["tok", "tokens", "beacons.tokens"];
+                let names = ["tok", "tokens", "beacons.tokens", "gist.pass.tokens"];
                 let name = names.iter().find(|n| golden.arrays.contains_key(**n)).unwrap();
                 golden.ints(name).iter().map(|&id| id as u32).collect()
             }

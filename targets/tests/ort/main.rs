@@ -13,6 +13,8 @@ mod common;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod gist;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod load;

@@ -25,7 +25,7 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 pub(crate) struct Woven {
     folder: TempDir,
     weights: Weights,
-    memory: Memory,
+    pub(crate) memory: Memory,
 }
 
 impl Woven {
@@ -53,12 +53,32 @@ impl Woven {
         Self { folder, weights, memory }
     }
 
+    /// The same with a gist of 9 slots.
+    pub(crate) fn with_gist() -> Self {
+        let from = data("woven");
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(from.join("memory.json")).unwrap();
+        let mut card: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for name in ["memory.safetensors", "beacons.safetensors"] {
+            std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        }
+        let weights = Weights::open(&from).unwrap();
+        let d = weights.decoder();
+        let gist = folder.path().join("gist.safetensors");
+        crate::gist::write_random(&gist, [d.layers, d.kv_heads, d.head_dim], 9);
+        let sha256 = sha256_file(&gist).unwrap();
+        card["files"]["gist.safetensors"] = serde_json::json!({ "sha256": sha256 });
+        std::fs::write(folder.path().join("memory.json"), card.to_string()).unwrap();
+        let memory = MemorySource::folder(folder.path()).unwrap().open(d).unwrap();
+        Self { folder, weights, memory }
+    }
+
     /// The one that the trainer writes beside its own tests; its folder has no description.
     pub(crate) fn of_trainer() -> (Self, PathBuf) {
         let from = repository("models/forge/golden/tiny");
         let folder = tempfile::tempdir().unwrap();
         let mut files = serde_json::Map::new();
-        for name in ["beacons.safetensors", "memory.safetensors"] {
+        for name in ["beacons.safetensors", "gist.safetensors", "memory.safetensors"] {
             std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
             let sha256 = sha256_file(&from.join(name)).unwrap();
             files.insert(name.into(), serde_json::json!({ "sha256": sha256 }));

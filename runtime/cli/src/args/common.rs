@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use lcedge::config::{MemoryMode, RecallMode};
-use lcedge::memory::KvDtype;
+use lcedge::config::{Condenser, MemoryMode, RecallMode};
+use lcedge::memory::{KvDtype, SyncPolicy};
 use lcedge::models::WeightKind;
+
+use crate::size::WriteRate;
 
 /// When output is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -43,6 +45,28 @@ impl Weights {
             Self::F16 => Some(WeightKind::F16),
             Self::Int8 => Some(WeightKind::Int8),
             Self::Int4 => Some(WeightKind::Int4),
+        }
+    }
+}
+
+/// What a commit to the memory waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sync {
+    /// Nothing: survives a kill, not a power cut
+    None,
+    /// The bytes (fdatasync): what is acknowledged may lack its last catalogue rows after a power
+    /// cut, which are made again from the segments
+    Data,
+    /// Everything (fsync): what is acknowledged survives a power cut
+    Full,
+}
+
+impl Sync {
+    pub(crate) const fn policy(self) -> SyncPolicy {
+        match self {
+            Self::None => SyncPolicy::None,
+            Self::Data => SyncPolicy::Data,
+            Self::Full => SyncPolicy::Full,
         }
     }
 }
@@ -134,6 +158,15 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_DISK", value_name = "SIZE", help_heading = SIZES,
         value_parser = crate::size::parse)]
     pub(crate) disk: Option<u64>,
+    /// Bytes that a day may write to the memory; beyond them what is read is kept without its keys
+    /// and values. "off" is no limit [default: 58GB, a 64 GB eMMC for three years]
+    #[arg(long, global = true, env = "LCEDGE_WRITE_RATE", value_name = "SIZE", help_heading = SIZES,
+        value_parser = crate::size::parse_or_off)]
+    pub(crate) write_rate: Option<WriteRate>,
+    /// What a commit to the memory waits for
+    #[arg(long, global = true, env = "LCEDGE_SYNC", value_enum, default_value_t = Sync::Data,
+        value_name = "WHAT", help_heading = SIZES)]
+    pub(crate) sync: Sync,
     /// How keys and values are stored
     #[arg(long, global = true, env = "LCEDGE_KV", value_enum, default_value_t = Kv::Int8,
         value_name = "KIND", hide_possible_values = false, help_heading = SIZES)]
@@ -150,6 +183,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_CONDENSED", value_name = "TOKENS",
         help_heading = SIZES)]
     pub(crate) condensed: Option<usize>,
+    /// What condenses for a model without a trained memory (with --memory condensed): surprisal,
+    /// camelot or matching
+    #[arg(long, global = true, env = "LCEDGE_CONDENSE", value_name = "HOW",
+        default_value = "surprisal", help_heading = SIZES)]
+    pub(crate) condense: Condenser,
     /// What questions recall: kv (stored keys and values) or text (read again)
     #[arg(long, global = true, env = "LCEDGE_RECALL", value_name = "WHAT", default_value = "kv",
         help_heading = SIZES)]

@@ -66,8 +66,8 @@ first 8 blocks alone. Without --answers the model reads and searches but says no
 const TIERS: &str = "\
 For each of several places in the text the history before it is read and the nats of what follows \
 are measured, once for each arm, over one loaded model: the window alone, a longer window of equal \
-cost, condensed states at each ratio, recall, everything, and full attention where it fits. All \
-but the longer window and full attention have --window slots.";
+cost, condensed states at each ratio (a stock model: by each condenser), recall, everything, and \
+full attention where it fits. All but the longer window and full attention have --window slots.";
 
 /// `eval ruler` and its like.
 #[derive(Debug, Args)]

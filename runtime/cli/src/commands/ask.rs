@@ -16,6 +16,7 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
     if let Some(n) = args.top {
         asker.citations(n);
     }
+    asker.time = super::answers::time(args.time.since.as_deref(), args.time.until.as_deref())?;
     if args.questions.iter().any(|q| q.trim().is_empty()) {
         return Err(Failure::bad_argument("the question is empty"));
     }
@@ -31,7 +32,8 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
     // A writer may be at work on the memory meanwhile.
     context.options.read_only = true;
     let Ready { mut session, .. } = context.open()?;
-    if let Some(name) = &args.source {
+    let conversation = args.session.as_deref().map(conversation).transpose()?;
+    if let Some(name) = args.source.as_ref().or(conversation.as_ref()) {
         let Some(reader) = session.reader() else {
             return Err(Failure::bad_argument(
                 "--source needs a memory that recalls (--memory full)",
@@ -63,6 +65,19 @@ pub(crate) fn run(context: &mut Context, args: &AskArgs) -> Result<u8, Failure> 
         Some(code) if stopped => Ok(code),
         _ => Ok(if args.fail_if_absent && absent > 0 { NO } else { 0 }),
     }
+}
+
+/// The source of a conversation.
+///
+/// # Errors
+/// [`Failure`] of kind `bad_argument` for a name that none can have.
+pub(crate) fn conversation(name: &str) -> Result<String, Failure> {
+    lcedge::conversation::source(name).ok_or_else(|| {
+        Failure::bad_argument(format!(
+            "--session {name:?}: a name of 1 to {} bytes without control characters is taken",
+            lcedge::conversation::NAME_BYTES_MAX
+        ))
+    })
 }
 
 /// The newest version of the source of this name.

@@ -1,10 +1,11 @@
 //! `memory`: what is remembered, without running a model.
 
+use lcedge::conversation::is_one as is_conversation;
 use lcedge::memory::{self, BlockId, BlockInfo, Filter, Reader, SourceId};
 use lcedge::setup;
 use serde_json::{Value, json};
 
-use super::answers::{TEXT_CHARS_MAX, clip};
+use super::answers::{TEXT_CHARS_MAX, clip, shown_name};
 use super::ask::sources_named;
 use crate::args::MemoryCommand;
 use crate::context::Context;
@@ -25,10 +26,13 @@ pub(crate) fn run(context: &mut Context, command: &MemoryCommand) -> Result<u8, 
         MemoryCommand::Unpin { ids } => super::forget::pin(context, ids, false),
         MemoryCommand::Verify { deep } => verify(context, *deep),
         MemoryCommand::Rebuild => rebuild(context),
+        MemoryCommand::Export(args) => super::carry::export(context, args),
+        MemoryCommand::Import { file, prefix } => super::carry::import(context, file, prefix),
+        MemoryCommand::Compact => super::carry::compact(context),
     }
 }
 
-fn reader(context: &mut Context) -> Result<Reader, Failure> {
+pub(super) fn reader(context: &mut Context) -> Result<Reader, Failure> {
     context.setting_up(setup::open_reader)
 }
 
@@ -50,12 +54,13 @@ fn list(context: &mut Context) -> Result<u8, Failure> {
             if s.version > 1 { format!(", version {}", s.version) } else { String::new() };
         let state = match (s.superseded, p.complete) {
             (true, _) => ", replaced by a newer version",
-            (false, false) => ", not read to its end",
+            (false, false) if !is_conversation(&s.name) => ", not read to its end",
+            (false, false) => "",
             (false, true) => "",
         };
         out.line(format!(
             "{}  {} lines, {}, {} blocks{version}{state}",
-            out.paint.bold(&s.name),
+            out.paint.bold(&shown_name(&s.name)),
             size::count(p.absorbed_lines),
             size::text(p.absorbed_bytes),
             size::count(u64::from(s.blocks)),
@@ -94,6 +99,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
         ("  catalogue", size::text(stats.catalogue_bytes)),
         ("segments", format!("{} ({} mapped)", stats.segments, stats.mapped_segments)),
         ("index, mapped", size::text(stats.index_bytes)),
+        ("written today", size::text(stats.written_today_bytes)),
         ("damaged blocks", size::count(stats.quarantined)),
     ];
     for (name, value) in rows {
@@ -103,7 +109,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
 }
 
 fn place(reader: &Reader, info: &BlockInfo) -> String {
-    let name = reader.source(info.source).map(|s| s.name).unwrap_or_default();
+    let name = reader.source(info.source).map(|s| shown_name(&s.name)).unwrap_or_default();
     if info.span.line_start == info.span.line_end {
         format!("{name}:{}", info.span.line_start)
     } else {
@@ -176,7 +182,7 @@ fn print_hit(
     score: f32,
     text: &str,
 ) -> Result<(), Failure> {
-    let name = reader.source(info.source).map(|s| s.name).unwrap_or_default();
+    let name = reader.source(info.source).map(|s| shown_name(&s.name)).unwrap_or_default();
     out.event(&json!({
         "event": "hit", "block": info.id.0, "source": name, "line_start": info.span.line_start,
         "line_end": info.span.line_end, "byte_start": info.span.byte_start,

@@ -3,6 +3,8 @@
 mod answers;
 pub(crate) mod ask;
 pub(crate) mod bench;
+mod carry;
+pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 mod forget;

@@ -18,6 +18,8 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         fields.insert("ram_bytes".to_owned(), json!(total));
         fields.insert("ram_bytes_max".to_owned(), json!(context.options.ram_bytes));
         fields.insert("disk_bytes_max".to_owned(), json!(context.options.disk_bytes));
+        let per_day = context.options.write_bytes_per_day;
+        fields.insert("write_bytes_per_day".to_owned(), json!(per_day));
     }
     out.event(&event)?;
     let kind = weights_name(plan.weights);
@@ -48,6 +50,7 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         ("index", ram.index),
         ("queue", ram.queue),
         ("map", ram.map),
+        ("gist", ram.gist),
         ("together", total),
     ] {
         out.line(format!("  {name:<40} {:>10}", size::text(bytes)))?;
@@ -61,5 +64,12 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         let tokens = disk / plan.store_bytes_per_token.max(1);
         out.line(format!("  {:<40} {:>10}", "tokens that fit into --disk", size::count(tokens)))?;
     }
+    let each = plan.store_bytes_per_token.max(1);
+    let (budget, tokens) = match context.options.write_bytes_per_day {
+        Some(bytes) => (size::text(bytes), size::count(bytes / each)),
+        None => ("no limit".to_owned(), "no limit".to_owned()),
+    };
+    out.line(format!("  {:<40} {budget:>10}", "write budget a day"))?;
+    out.line(format!("  {:<40} {tokens:>10}", "tokens a day, exact"))?;
     Ok(0)
 }

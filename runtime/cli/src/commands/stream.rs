@@ -9,7 +9,7 @@ use lcedge::session::Session;
 use lcedge::setup::Ready;
 use serde::Serialize;
 
-use super::answers::{Asker, TEXT_CHARS_MAX, clip};
+use super::answers::{Asker, TEXT_CHARS_MAX, clip, shown_name};
 use super::reading::Reading;
 use super::summary::Summary;
 use super::workspace::Workspace;
@@ -247,7 +247,7 @@ fn surprises(out: &Out, session: &Session, top: usize) -> Result<(), Failure> {
     let what = paint.dim("(nats beyond the average of their length)");
     out.line(format!("{} {what}", paint.bold("Most surprising lines")))?;
     for l in lines {
-        let place = format!("{}:{}:", l.source, l.line);
+        let place = format!("{}:{}:", shown_name(&l.source), l.line);
         let nats = paint.dim(&format!("{:>+7.1}", l.excess));
         out.line(format!("  {nats}  {} {}", paint.cyan(&place), clip(&l.text, TEXT_CHARS_MAX)))?;
     }

@@ -25,6 +25,8 @@ const COMMIT_BLOCKS: usize = 64;
 /// What filling a store took.
 pub(crate) struct Filled {
     pub(crate) time: Duration,
+    /// Part of it: making what was appended durable.
+    pub(crate) commits: Duration,
     /// Time of encoding one block, mean.
     pub(crate) encode: Duration,
     /// Bytes of keys and values of one block.
@@ -55,6 +57,7 @@ pub(crate) fn fill(
     let mut store = Store::open(dir, options).map_err(lcedge::setup::SetupError::from)?;
     let source = store.begin_source("synthetic.log").map_err(|e| failed(&e))?.id;
     let (mut byte, mut line) = (0, 1);
+    let mut commits = Duration::ZERO;
     for i in 0..blocks {
         let text: String = lines.by_ref().take(LINES).flat_map(|l| [l, "\n"]).collect();
         let span = Span {
@@ -80,7 +83,9 @@ pub(crate) fn fill(
         };
         store.append(&record).map_err(|e| failed(&e))?;
         if (i + 1) % COMMIT_BLOCKS == 0 {
+            let commit = Instant::now();
             store.commit().map_err(|e| failed(&e))?;
+            commits += commit.elapsed();
         }
     }
     let progress =
@@ -88,7 +93,7 @@ pub(crate) fn fill(
     store.set_progress(source, progress).map_err(|e| failed(&e))?;
     store.commit().map_err(|e| failed(&e))?;
     store.seal().map_err(|e| failed(&e))?;
-    Ok(Filled { time: start.elapsed(), encode, payload_bytes })
+    Ok(Filled { time: start.elapsed(), commits, encode, payload_bytes })
 }
 
 fn check_room(

@@ -2,7 +2,7 @@
 //! equal number of slots.
 
 use lcedge::beacons::Ratio;
-use lcedge::config::{Control, MemoryMode};
+use lcedge::config::{Condenser, Control, MemoryMode};
 use lcedge::limits::RATIO_DEFAULT;
 use lcedge::models::Card;
 use lcedge::setup::{self, SetupOptions};
@@ -120,8 +120,15 @@ fn tiers(
         add(format!("condensed r{ratio}"), slots, options);
     }
     if ratios.is_empty() {
-        let options = arm(MemoryMode::Condensed, None, Control::None);
-        add("condensed by surprisal".to_owned(), slots, options);
+        for condense in Condenser::ALL {
+            let options =
+                SetupOptions { condense, ..arm(MemoryMode::Condensed, None, Control::None) };
+            add(format!("condensed by {}", condense.name()), slots, options);
+        }
+    }
+    let gist = card.memory.as_ref().and_then(|m| m.gist).map(|g| g.slots);
+    if let Some(gist) = gist {
+        add("gist".to_owned(), gist, arm(MemoryMode::Gist, None, Control::None));
     }
     add("recall".to_owned(), 0, arm(MemoryMode::Recall, None, Control::None));
     if !ratios.is_empty() {
@@ -132,6 +139,10 @@ fn tiers(
             let ratio_index = Some(usize::from(RATIO_DEFAULT));
             let options = arm(MemoryMode::Condensed, ratio_index, Control::ShuffledBeacons);
             add(format!("condensed r{ratio}, shuffled"), slots, options);
+        }
+        if let Some(gist) = gist {
+            let options = arm(MemoryMode::Gist, None, Control::ZeroGist);
+            add("gist, zeroed".to_owned(), gist, options);
         }
         let options = arm(MemoryMode::Recall, None, Control::RandomRecall);
         add("recall of random blocks".to_owned(), 0, options);
