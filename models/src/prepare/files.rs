@@ -99,13 +99,16 @@ fn written_out(
     if !files.iter().all(whole) {
         let stage = Stage::begin(&root, &mut || progress(Progress::Waiting))
             .map_err(|e| PrepareError::io(&root, e))?;
-        let out = stage.path().join("out");
-        std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
-        for (name, bytes) in files {
-            let file = out.join(name);
-            write_new(&file, bytes).map_err(|e| PrepareError::io(&file, e))?;
+        // Whoever held the stage before may have written them: what others read is not replaced.
+        if !files.iter().all(whole) {
+            let out = stage.path().join("out");
+            std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
+            for (name, bytes) in files {
+                let file = out.join(name);
+                write_new(&file, bytes).map_err(|e| PrepareError::io(&file, e))?;
+            }
+            stage.publish("out", &path).map_err(|e| PrepareError::io(&path, e))?;
         }
-        stage.publish("out", &path).map_err(|e| PrepareError::io(&path, e))?;
     }
     Ok(Material { path, identity, sha256: None })
 }
