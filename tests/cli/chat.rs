@@ -157,6 +157,7 @@ fn what_is_asked_for_wrongly_is_said() {
 
 #[cfg(unix)]
 #[test]
+#[ignore = "depends on when signals arrive: fails on busy machines; run it alone"]
 fn ctrl_c_stops_a_reply_and_twice_the_program() {
     let world = World::new();
     let words = "chat --store memory --max-tokens 250 --temperature 1.5 --top-p 1 --json";
