@@ -15,7 +15,7 @@
 use lcedge_memory::{Geometry, KvView, geometry::head_range};
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::condense::{Condense, CondenseError, Condensed};
+use crate::condense::{Condense, CondenseError, Condensed, scored};
 
 /// Similarity (cosine) above which a token joins a slot, unless told otherwise.
 pub const THRESHOLD: f32 = 0.9;
@@ -211,10 +211,7 @@ impl Condense for Camelot {
         surprise: &[f32],
         state: &mut Condensed,
     ) -> Result<(), CondenseError> {
-        let tokens = block.tokens();
-        if surprise.len() != tokens {
-            return Err(CondenseError::Scores { scores: surprise.len(), tokens });
-        }
+        let tokens = scored(block, surprise)?;
         let geometry = state.kv.geometry();
         if state.is_empty() || self.heads.is_empty() {
             self.start(geometry, state.kv.capacity());

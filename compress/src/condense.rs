@@ -16,6 +16,12 @@ pub enum CondenseError {
     },
 }
 
+/// The tokens of a block that has one score for each.
+pub(crate) fn scored(block: KvView<'_>, scores: &[f32]) -> Result<usize, CondenseError> {
+    let (scores, tokens) = (scores.len(), block.tokens());
+    if scores == tokens { Ok(tokens) } else { Err(CondenseError::Scores { scores, tokens }) }
+}
+
 /// What a condenser kept: K,V in canonical form (keys un-rotated), oldest first, and for each
 /// kept state how much it matters.
 #[derive(Clone, Debug)]

@@ -45,7 +45,7 @@ use std::collections::VecDeque;
 use lcedge_memory::{Geometry, KvBuf, KvView, geometry::head_range};
 use ndarray::{Array2, ArrayView2};
 
-use crate::condense::{Condense, CondenseError, Condensed};
+use crate::condense::{Condense, CondenseError, Condensed, scored};
 use fit::{Choose, Fit, Part, matched};
 
 /// Most held states whose keys serve as reference queries beside those of the block.
@@ -148,10 +148,7 @@ impl Matching {
         queries: &RealQueries<'_>,
         state: &mut Condensed,
     ) -> Result<(), CondenseError> {
-        let tokens = block.tokens();
-        if surprise.len() != tokens {
-            return Err(CondenseError::Scores { scores: surprise.len(), tokens });
-        }
+        let tokens = scored(block, surprise)?;
         let capacity = state.kv.capacity();
         if tokens == 0 || capacity == 0 {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use lcedge_memory::{KvBuf, KvView};
 
-use crate::condense::{Condense, CondenseError, Condensed};
+use crate::condense::{Condense, CondenseError, Condensed, scored};
 
 /// Surprisal-based selection with decay.
 #[derive(Clone, Debug)]
@@ -32,9 +32,7 @@ impl Condense for Surprisal {
         surprise: &[f32],
         state: &mut Condensed,
     ) -> Result<(), CondenseError> {
-        if surprise.len() != block.tokens() {
-            return Err(CondenseError::Scores { scores: surprise.len(), tokens: block.tokens() });
-        }
+        scored(block, surprise)?;
         let old = state.len();
         for w in &mut state.weight {
             *w *= self.decay;
