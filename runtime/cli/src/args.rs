@@ -360,6 +360,8 @@ pub(crate) enum ModelCommand {
 pub(crate) enum BenchCommand {
     /// The full streaming loop against the engine alone, interleaved
     Loop(LoopArgs),
+    /// What each tier of memory costs while reading, interleaved: several sessions at once
+    Tiers(LoopArgs),
     /// Whether resident memory and speed stay flat while the store grows
     Growth(GrowthArgs),
     /// Search, fuse, read and place, without the model's own time
@@ -370,7 +372,7 @@ pub(crate) enum BenchCommand {
     Spill(BlocksArgs),
 }
 
-/// `bench loop`.
+/// `bench loop` and `bench tiers`.
 #[derive(Debug, Args)]
 pub(crate) struct LoopArgs {
     /// Text to stream; a generated log when none is given

@@ -93,6 +93,7 @@ impl Context {
             offline: common.offline,
             memory: common.memory,
             recall: common.recall,
+            gist: common.gist == OnOff::On,
             surprise: common.surprise == OnOff::On,
             kv: common.kv.dtype(),
             stale_blocks: common.stale_blocks,

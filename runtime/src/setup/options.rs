@@ -66,6 +66,9 @@ pub struct SetupOptions {
     pub memory: MemoryMode,
     /// What questions recall.
     pub recall: RecallMode,
+    /// Whether beacons that leave the condensed tier fold into the gist, with every tier on and
+    /// a model that has one.
+    pub gist: bool,
     /// Whether surprise is measured.
     pub surprise: bool,
     /// How keys and values are stored.
@@ -108,6 +111,7 @@ impl Default for SetupOptions {
             offline: false,
             memory: MemoryMode::Full,
             recall: RecallMode::Kv,
+            gist: true,
             surprise: true,
             kv: KvDtype::Int8,
             stale_blocks: STALE_BLOCKS_DEFAULT,
@@ -136,7 +140,8 @@ impl SetupOptions {
         let slots = self.condensed_tokens.unwrap_or(slots.min(window / 8));
         let condensed = if condenses { slots } else { 0 };
         let gist = card.memory.as_ref().and_then(|m| m.gist).map_or(0, |g| g.slots);
-        let gist = if self.memory.folds(gist > 0) { gist } else { 0 };
+        let folds = self.gist || self.memory == MemoryMode::Gist;
+        let gist = if folds && self.memory.folds(gist > 0) { gist } else { 0 };
         Request {
             window_tokens: window,
             chunk_tokens: self.chunk.unwrap_or(CHUNK_TOKENS_DEFAULT.min(context / 4)).max(1),

@@ -196,6 +196,11 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "LCEDGE_STALE_BLOCKS", value_name = "N",
         default_value_t = lcedge::limits::STALE_BLOCKS_DEFAULT, help_heading = SIZES)]
     pub(crate) stale_blocks: usize,
+    /// Whether what leaves the condensed tier folds into the gist, where the model has one and
+    /// every tier is on; off saves its slots and RAM
+    #[arg(long, global = true, env = "LCEDGE_GIST", value_enum, default_value_t = OnOff::On,
+        value_name = "ON|OFF", hide_possible_values = true, help_heading = SIZES)]
+    pub(crate) gist: OnOff,
     /// Measure the surprise of every token
     #[arg(long, global = true, env = "LCEDGE_SURPRISE", value_enum, default_value_t = OnOff::On,
         value_name = "ON|OFF", hide_possible_values = true, help_heading = SIZES)]

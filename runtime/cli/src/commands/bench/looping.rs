@@ -26,6 +26,18 @@ impl Text {
         Self { bytes, at: 0 }
     }
 
+    /// What is given, else a log made up.
+    pub(super) fn of(args: &LoopArgs) -> Result<Self, Failure> {
+        let bytes = match &args.input {
+            Some(path) => fs::read(path).map_err(|e| Failure::file(path, &e))?,
+            None => generate(&LogOptions::new(LogKind::Mixed, 1 << 20, 1)).into_bytes(),
+        };
+        if bytes.is_empty() {
+            return Err(Failure::bad_argument("--input: the file is empty"));
+        }
+        Ok(Self::new(bytes))
+    }
+
     pub(super) fn next(&mut self) -> &[u8] {
         if self.at >= self.bytes.len() {
             self.at = 0;
@@ -36,17 +48,14 @@ impl Text {
     }
 }
 
+/// Rounds, and chunks of each.
+pub(super) fn sizes(args: &LoopArgs) -> (usize, usize) {
+    if args.smoke { (2, 1) } else { (args.rounds.max(1), args.chunks.max(1)) }
+}
+
 pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure> {
-    let (rounds, chunks) =
-        if args.smoke { (2, 1) } else { (args.rounds.max(1), args.chunks.max(1)) };
-    let bytes = match &args.input {
-        Some(path) => fs::read(path).map_err(|e| Failure::file(path, &e))?,
-        None => generate(&LogOptions::new(LogKind::Mixed, 1 << 20, 1)).into_bytes(),
-    };
-    if bytes.is_empty() {
-        return Err(Failure::bad_argument("--input: the file is empty"));
-    }
-    let mut text = Text::new(bytes);
+    let (rounds, chunks) = sizes(args);
+    let mut text = Text::of(args)?;
     let workspace = Workspace::temporary(&context.stop)?;
     context.options.store = Some(workspace.path().to_owned());
     let ready = context.open()?;
@@ -104,7 +113,7 @@ pub(crate) fn run(context: &mut Context, args: &LoopArgs) -> Result<u8, Failure>
 }
 
 /// The middle one of some rates.
-fn median(mut rates: Vec<f64>) -> f64 {
+pub(super) fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
 }
@@ -126,7 +135,11 @@ fn pair(
 /// Tokens a second of `chunks` chunks (whole blocks, so not all equally long) through everything:
 /// tokenizer, model, store, recall. What is handed
 /// to the writer is waited for, so that none of its work falls into the other loop's time.
-fn absorb(session: &mut Session, text: &mut Text, chunks: usize) -> Result<f64, Failure> {
+pub(super) fn absorb(
+    session: &mut Session,
+    text: &mut Text,
+    chunks: usize,
+) -> Result<f64, Failure> {
     let before = session.counters().tokens_read_by_model;
     let start = Instant::now();
     let mut done = 0;

@@ -7,6 +7,7 @@ mod open;
 mod recall;
 mod spill;
 mod synthetic;
+mod tiers;
 mod times;
 
 use crate::args::BenchCommand;
@@ -16,6 +17,7 @@ use crate::failure::Failure;
 pub(crate) fn run(context: &mut Context, command: &BenchCommand) -> Result<u8, Failure> {
     match command {
         BenchCommand::Loop(args) => looping::run(context, args),
+        BenchCommand::Tiers(args) => tiers::run(context, args),
         BenchCommand::Growth(args) => growth::run(context, args),
         BenchCommand::Recall(args) => recall::run(context, args),
         BenchCommand::Open(args) => open::run(context, args),

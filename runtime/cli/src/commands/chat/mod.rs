@@ -113,7 +113,6 @@ fn until_the_end(context: &mut Context, talk: &mut Talk) -> Result<(), Failure> 
             }
             Err(failure) => return Err(failure),
         }
-        context.stop.calm();
         show::prompt(context, typed);
     }
     Ok(())

@@ -169,9 +169,15 @@ impl Talk {
     pub(super) fn turn(&mut self, context: &Context, text: &str) -> Result<(), Failure> {
         self.last = if asks(text) { self.ask(text)? } else { None };
         let (said, reply) = match &self.last {
-            Some(a) if a.found || a.counted.is_some() => (show::answer(context, self, a)?, None),
+            Some(a) if a.found || a.counted.is_some() => {
+                context.stop.calm();
+                (show::answer(context, self, a)?, None)
+            }
             // What only the person can know would be made up.
-            _ if conversation::asks_about_user(text) => (show::unknown(context)?, None),
+            _ if conversation::asks_about_user(text) => {
+                context.stop.calm();
+                (show::unknown(context)?, None)
+            }
             _ => self.reply(context, text)?,
         };
         let session = self.session()?;
@@ -235,6 +241,8 @@ impl Talk {
         if let Some(failure) = broken {
             return Err(failure);
         }
+        // Before the end is shown: a Ctrl-C that comes from then on is meant for the program.
+        context.stop.calm();
         match replied {
             Ok(reply) => {
                 show::after_pieces(context, &reply)?;

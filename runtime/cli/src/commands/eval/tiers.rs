@@ -132,24 +132,25 @@ fn tiers(
     }
     add("recall".to_owned(), 0, arm(MemoryMode::Recall, None, Control::None));
     if !ratios.is_empty() {
-        add("everything".to_owned(), slots, arm(MemoryMode::Full, None, Control::None));
+        let everything = arm(MemoryMode::Full, None, Control::None);
+        add("everything".to_owned(), slots, everything.clone());
+        if gist.is_some() && everything.gist {
+            let options = SetupOptions { gist: false, ..everything };
+            add("everything but the gist".to_owned(), slots, options);
+        }
     }
     if args.controls {
-        if let Some(ratio) = ratios.get(usize::from(RATIO_DEFAULT)) {
-            let ratio_index = Some(usize::from(RATIO_DEFAULT));
-            let options = arm(MemoryMode::Condensed, ratio_index, Control::ShuffledBeacons);
-            add(format!("condensed r{ratio}, shuffled"), slots, options);
+        let r8 = ratios.get(usize::from(RATIO_DEFAULT)).copied();
+        for (name, memory, control) in controls(r8, gist.is_some()) {
+            let ratio =
+                Some(usize::from(RATIO_DEFAULT)).filter(|_| memory == MemoryMode::Condensed);
+            let held = gist.filter(|_| memory == MemoryMode::Gist).unwrap_or(0);
+            add(name, if ratio.is_some() { slots } else { held }, arm(memory, ratio, control));
         }
-        if let Some(gist) = gist {
-            let options = arm(MemoryMode::Gist, None, Control::ZeroGist);
-            add("gist, zeroed".to_owned(), gist, options);
-        }
-        let options = arm(MemoryMode::Recall, None, Control::RandomRecall);
-        add("recall of random blocks".to_owned(), 0, options);
     }
     // What follows is read in one chunk, or it must fit as well. Places may be cut a few tokens
     // later.
-    let more = if args.targets > plan.chunk_tokens { args.targets } else { 0 };
+    let more = args.targets * usize::from(args.targets > plan.chunk_tokens);
     let whole = args.history + more + plan.sink_tokens + 8;
     let fits = whole + plan.chunk_tokens <= card.context;
     if fits {
@@ -158,6 +159,17 @@ fn tiers(
     }
     let full = fits.then(|| all.len() - 1);
     Ok((all, full))
+}
+
+/// Each tier alone, broken on purpose.
+fn controls(ratio: Option<u16>, gist: bool) -> Vec<(String, MemoryMode, Control)> {
+    let shuffled = ratio.map(|ratio| {
+        let name = format!("condensed r{ratio}, shuffled");
+        (name, MemoryMode::Condensed, Control::ShuffledBeacons)
+    });
+    let zeroed = gist.then(|| ("gist, zeroed".to_owned(), MemoryMode::Gist, Control::ZeroGist));
+    let random = ("recall of random blocks".to_owned(), MemoryMode::Recall, Control::RandomRecall);
+    shuffled.into_iter().chain(zeroed).chain([random]).collect()
 }
 
 /// The window whose attention costs as much as every tier together does at this window and chunk:
