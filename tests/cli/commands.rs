@@ -150,6 +150,7 @@ fn benches_run_with_their_smallest_parameters() {
     let world = World::new();
     for (name, fields) in [
         ("loop", vec!["loop_ratio", "tokens_per_second", "bare_tokens_per_second"]),
+        ("tiers", vec!["rounds", "chunks"]),
         ("recall", vec!["p50_ms", "p99_ms", "blocks"]),
         ("open", vec!["session_p50_ms", "store_p50_ms"]),
         ("spill", vec!["blocks_per_second", "store_bytes"]),

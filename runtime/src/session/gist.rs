@@ -1,5 +1,7 @@
 //! Folding into the gist: what left the condensed tier, and what a question found.
 
+use std::time::{Duration, Instant};
+
 use lcedge_memory::{AddressQuery, BlockId, Geometry, KvBuf, Reader, SourceId};
 
 use super::Session;
@@ -29,9 +31,19 @@ impl Session {
     /// Folds the beacons that left the condensed tier into the gist.
     pub(super) fn fold_left(&mut self) -> Result<(), AbsorbError> {
         if let (Some(gist), Some(beacons)) = (&mut self.gist, &mut self.beacons) {
+            let (before, start) = (gist.state().folds(), Instant::now());
             gist.fold(beacons, &mut self.window)?;
+            if gist.state().folds() > before {
+                self.fold_time += start.elapsed();
+            }
         }
         Ok(())
+    }
+
+    /// Time that folds into the gist took while reading.
+    #[must_use]
+    pub const fn fold_time(&self) -> Duration {
+        self.fold_time
     }
 
     /// Keeps the state on disk, `now` or where enough was folded since the last time.

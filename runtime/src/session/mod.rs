@@ -146,6 +146,8 @@ pub struct Session {
     condensed: Condensed,
     beacons: Option<Beacons>,
     gist: Option<Gist>,
+    /// Time that folds took.
+    fold_time: Duration,
     source: Option<OpenSource>,
     pieces: Pieces,
     piece: Vec<u8>,
@@ -255,6 +257,7 @@ impl Session {
             condensed: Condensed::with_capacity(geometry, condensed_max),
             beacons,
             gist,
+            fold_time: Duration::ZERO,
             source: None,
             pieces: Pieces::default(),
             piece: Vec::new(),

@@ -98,14 +98,15 @@ fn print(
         let (low, high) = (spread(f64::min).unwrap_or(0.0), spread(f64::max).unwrap_or(0.0));
         let (rate, ratio) = (median(arm.rates), median(ratios));
         let folds = arm.session.gist().map_or(0, |g| g.state().folds());
+        let fold_ms = arm.session.fold_time().as_secs_f64() * 1000.0 / folds.max(1) as f64;
         context.out.line(format!(
             "{}: {rate:.1} tokens/s, {ratio:.3} ({low:.3} to {high:.3}) of the store alone, \
-             {folds} folds in all",
+             {folds} folds of {fold_ms:.1} ms",
             arm.name
         ))?;
         rows.push(json!({
             "arm": arm.name, "tokens_per_second": round(rate), "ratio": thousandth(ratio),
-            "ratio_min": thousandth(low), "ratio_max": thousandth(high), "folds": folds,
+            "ratio_min": thousandth(low), "ratio_max": thousandth(high), "folds": folds, "fold_ms": fold_ms,
         }));
         arm.session.finish_source().map_err(Failure::from)?;
         arm.session.close().map_err(Failure::from)?;
