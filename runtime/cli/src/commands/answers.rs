@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use lcedge::RecallMode;
 use lcedge::cite::Citation;
+use lcedge::confidence::Signals;
 use lcedge::memory::SourceId;
 use lcedge::sample::Sampling;
 use lcedge::session::{Answer, Counted, Question, Reply, Session};
@@ -37,6 +38,12 @@ pub(super) struct AnswerEvent<'a> {
     counted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     counted_lines: Option<&'a Counted>,
+    /// With --verbose: what the confidence is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signals: Option<&'a Signals>,
+    /// With --verbose: what the model said, given out or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<&'a str>,
     ms: u64,
 }
 
@@ -60,8 +67,16 @@ impl<'a> AnswerEvent<'a> {
             until: a.time.as_ref().and_then(|t| edge(t.end)),
             counted: a.counted.is_some(),
             counted_lines: a.counted.as_ref(),
+            signals: None,
+            said: None,
             ms: a.ms,
         }
+    }
+
+    /// With how it came about.
+    pub(super) fn and_why(self, a: &'a Answer, verbose: bool) -> Self {
+        let (signals, said) = (verbose.then_some(&a.signals), verbose.then_some(a.said.as_str()));
+        Self { signals, said, ..self }
     }
 
     /// Of a turn that asked nothing of the memory.
@@ -82,6 +97,8 @@ impl<'a> AnswerEvent<'a> {
             until: None,
             counted: false,
             counted_lines: None,
+            signals: None,
+            said: None,
             ms: 0,
         }
     }
@@ -192,7 +209,7 @@ impl Asker {
 }
 
 fn print(out: &Out, a: &Answer) -> Result<(), Failure> {
-    out.event(&AnswerEvent::of(a))?;
+    out.event(&AnswerEvent::of(a).and_why(a, out.verbose))?;
     let clock = Clock::system();
     let paint = out.paint;
     out.line("")?;
