@@ -4,6 +4,8 @@
 //! A model that knows a name but not what is asked of it tends to give out what it does know. Only
 //! clear cases are told: an answer that might do passes.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::when::MONTHS;
 
 /// What a question's first words ask for.
@@ -32,6 +34,31 @@ pub fn clashes(question: &str, answer: &str) -> bool {
         Asked::Place => is_moment(answer),
         Asked::Time => one_word && is_path(answer),
         Asked::Any => false,
+    }
+}
+
+/// Words that an answer is by its form alone, whether or not its line says them: an IP address is an
+/// address. Only forms that hardly mean anything else.
+#[must_use]
+pub fn is_by_form(answer: &str) -> &'static [&'static str] {
+    let answer = answer.trim().trim_end_matches(['.', ',', ';', '!']);
+    if answer.is_empty() || answer.contains(char::is_whitespace) {
+        return if is_moment(answer) { &["time", "date", "day", "hour"] } else { &[] };
+    }
+    let (name, domain) = answer.split_once('@').unwrap_or_default();
+    let host = answer.rsplit_once(':').map_or(answer, |(host, _)| host);
+    if answer.contains("://") {
+        &["url", "link", "address", "page", "site"]
+    } else if !name.is_empty() && domain.contains('.') {
+        &["address", "mail", "email", "e-mail"]
+    } else if answer.parse::<IpAddr>().is_ok() || host.parse::<Ipv4Addr>().is_ok() {
+        &["address", "ip"]
+    } else if is_path(answer) {
+        &["path", "file", "folder", "directory"]
+    } else if is_moment(answer) {
+        &["time", "date", "day", "hour"]
+    } else {
+        &[]
     }
 }
 
@@ -98,6 +125,26 @@ fn is_moment(answer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_says_what_an_answer_is() {
+        for (answer, word) in [
+            ("203.0.113.77", "address"),
+            ("203.0.113.77:8080.", "address"),
+            ("2001:db8::7", "ip"),
+            ("/var/log/app.log", "file"),
+            ("https://example.net/a", "url"),
+            ("ana@example.net", "email"),
+            ("2026-04-19", "date"),
+            ("10:22 am", "time"),
+        ] {
+            assert!(is_by_form(answer).contains(&word), "{answer} {word}");
+        }
+        for answer in ["", "4.17.2", "51122", "Ana", "12 GB", "1.2.3.4 or 5.6.7.8", "@", "a@b", ":"]
+        {
+            assert_eq!(is_by_form(answer), [""; 0], "{answer}");
+        }
+    }
 
     #[test]
     fn only_what_plainly_cannot_be_meant_clashes() {

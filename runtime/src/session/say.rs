@@ -4,7 +4,7 @@ use lcedge_memory::BlockId;
 
 use super::Session;
 use super::ask::{Answer, Asked, Placed, Question};
-use crate::answer_kind::clashes;
+use crate::answer_kind::{clashes, is_by_form};
 use crate::cite::{Line, LineWeights, Support, cite, coverage, names, names_held, support};
 use crate::cite::{stands_in, weigh, words};
 use crate::confidence::{Signals, confidence, is_telling};
@@ -209,12 +209,17 @@ fn signals(said: &Said, supports: &[Support], question: &str) -> Signals {
     let names = names(question);
     let of_name = |w: &String| names.iter().any(|n| words(n).contains(w));
     let other: Vec<String> = asked.iter().filter(|w| !of_name(w)).cloned().collect();
-    let line = best_line.map(|l| words(&l.text)).unwrap_or_default();
+    // What the answer is by its form is said by the line that it stands in.
+    let form = is_by_form(&said.text).iter().map(|w| (*w).to_owned());
+    let form: Vec<String> = form.filter(|_| best.answer > 0.0).collect();
+    let with_form = |held: Vec<String>| [held, form.clone()].concat();
+    let line = with_form(best_line.map(|l| words(&l.text)).unwrap_or_default());
+    let asked_of_all = weigh(&asked, &held);
     Signals {
         telling_logprob: said.telling_logprob,
         answer_in_line: best.answer,
-        question_in_line: best.question,
-        question_in_passages: coverage(&weigh(&asked, &held), &held.concat()),
+        question_in_line: coverage(&asked_of_all, &line),
+        question_in_passages: coverage(&asked_of_all, &with_form(held.concat())),
         names_in_line: best_line.map_or(0.0, |l| names_held(&names, &l.text)),
         asked_in_line: if other.is_empty() { 1.0 } else { coverage(&weigh(&other, &held), &line) },
         absent: said.absent,
