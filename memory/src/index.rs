@@ -13,6 +13,7 @@
 //! 3. *Exact*: the best few again with the query in `f32`, so that the scores given are those of
 //!    the definition and the order among the best is right.
 
+pub(crate) mod gauge;
 pub(crate) mod kernel;
 pub(crate) mod page;
 pub(crate) mod query;
@@ -91,7 +92,9 @@ pub(crate) fn search(
         all(&prepared, wanted)
     } else {
         let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);
-        let ids: Vec<BlockId> = all(&few, sample).into_ids();
+        let mut ids: Vec<BlockId> = all(&few, sample).into_ids();
+        // Page by page.
+        ids.sort_unstable();
         parallel(&ids, 64, threads_for(snapshot), wanted, |ids, top| {
             let mut scan = Scan::new(snapshot, &prepared, kernel, None);
             scan.blocks(ids, top);

@@ -113,6 +113,7 @@ pub use geometry::{Geometry, KvBuf, KvView};
 pub use import::{ImportOptions, PayloadBytes};
 pub use map::MapChoice;
 pub use options::{Filter, StoreOptions, SyncPolicy, WhenFull};
+pub use pages::index_bytes;
 pub use reader::{AddressHit, Reader, StoreStats, TextHit};
 pub use rebuild::{RebuildReport, rebuild};
 pub use store::{

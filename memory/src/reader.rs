@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
+    AddressLayout, AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
     ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
     catalogue::{Catalogue, Quarantined, query},
     clock::today,
@@ -69,9 +69,12 @@ pub struct StoreStats {
     pub beacon_bytes: u64,
     /// Bytes of the address index: its pages, which are mapped, and blocks that are in none yet.
     pub index_bytes: u64,
+    /// Of these, bytes of mapped pages that count as resident in this process now.
+    pub index_resident_bytes: u64,
     /// Blocks that are damaged and not served.
     pub quarantined: u64,
-    /// Bytes written to segments and pages of the index today (UTC), as far as committed.
+    /// Bytes written to segments, pages of the index and the catalogue today (UTC), as far as
+    /// committed.
     pub written_today_bytes: u64,
 }
 
@@ -143,6 +146,12 @@ impl Reader {
         }
     }
 
+    /// The shape of the store's addresses.
+    #[must_use]
+    pub fn address_layout(&self) -> AddressLayout {
+        self.shared.identity.address
+    }
+
     /// Blocks published.
     #[must_use]
     pub fn blocks(&self) -> usize {
@@ -201,6 +210,14 @@ impl Reader {
             }
             row => Ok(row.map(|r| r.point)),
         }
+    }
+
+    /// What [`Store::set_note`](crate::Store::set_note) keeps under a name, as far as committed.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`].
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.catalogue.view(|view| view.note(name))?)
     }
 
     /// Names of all sessions that have a point, sorted.
@@ -405,6 +422,16 @@ impl Reader {
         Ok(index::search(&snapshot, query, k, (self.kernel, pass), keep))
     }
 
+    /// Lets go of what is only held to be quicker next time: mapped pages of the index, and pages of
+    /// the catalogue. Nothing is lost by it but the time to map and read them again.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn let_go(&self) -> Result<(), ReadError> {
+        self.snapshot().let_go();
+        Ok(self.catalogue.let_go()?)
+    }
+
     /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
@@ -427,6 +454,23 @@ impl Reader {
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
         let ranked = query::ranked_max(snapshot.len());
         Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranked, keep))?)
+    }
+
+    /// As [`search_text`](Self::search_text), with every block ranked that has any word of the text,
+    /// however large the store is. To measure with.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn search_text_full(
+        &self,
+        text: &str,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<TextHit>, ReadError> {
+        let snapshot = self.snapshot();
+        let sieve = sieve(&snapshot, filter);
+        let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, usize::MAX, keep))?)
     }
 
     /// Both searches at once, each on its own thread.
@@ -475,6 +519,7 @@ impl Reader {
             stats.beacon_blocks += u64::from(entry.info.beacons.is_some());
             stats.beacon_bytes += entry.info.beacons.map_or(0, |b| u64::from(b.bytes));
         }
+        stats.index_resident_bytes = self.shared.gauge.held();
         let tail = snapshot.tail().filter_map(|e| e.address.as_ref());
         stats.index_bytes += tail.map(|a| a.bytes() as u64).sum::<u64>();
         for number in self.shared.segment_numbers() {

@@ -52,8 +52,14 @@ impl<'a> Scan<'a> {
 
     pub(super) fn part(&mut self, part: &Part<'a>, top: &mut Top) {
         match part {
-            Part::Page(page) if self.snapshot.unit() < GROUP => self.shared_groups(page, top),
-            Part::Page(page) => self.own_groups(page, top),
+            Part::Page(page) => {
+                if self.snapshot.unit() < GROUP {
+                    self.shared_groups(page, top);
+                } else {
+                    self.own_groups(page, top);
+                }
+                page.done();
+            }
             Part::Tail(chunk) => self.tail(chunk, top),
         }
     }

@@ -1,0 +1,91 @@
+//! What a search of a large store finds of what there is: the index against all addresses one by
+//! one, the text index against BM25 over every block.
+
+use std::collections::BTreeSet;
+
+use lcedge::memory::{AddressQuery, BlockAddress, BlockId, Filter, ReadError, Reader};
+
+/// Hits that are compared.
+const K: usize = 10;
+
+/// Share of the best ten that were found, over all queries, and of the best one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Share {
+    found: usize,
+    of: usize,
+    firsts: usize,
+    queries: usize,
+}
+
+impl Share {
+    pub(super) fn of_ten(self) -> f64 {
+        self.found as f64 / self.of.max(1) as f64
+    }
+
+    pub(super) fn of_firsts(self) -> f64 {
+        self.firsts as f64 / self.queries.max(1) as f64
+    }
+
+    fn add(&mut self, right: &[BlockId], found: &[BlockId]) {
+        let there: BTreeSet<BlockId> = found.iter().copied().collect();
+        self.found += right.iter().filter(|id| there.contains(id)).count();
+        self.of += right.len();
+        self.firsts += usize::from(right.first() == found.first());
+        self.queries += 1;
+    }
+}
+
+/// The index against the definition of a score, computed for every block.
+pub(super) fn by_address(
+    reader: &Reader,
+    dim: usize,
+    queries: &[AddressQuery],
+) -> Result<Share, ReadError> {
+    let blocks: Vec<(BlockId, BlockAddress)> = reader
+        .sources()
+        .into_iter()
+        .flat_map(|s| reader.blocks_of(s.id))
+        .map(|id| Ok((id, reader.address(id)?)))
+        .collect::<Result<_, ReadError>>()?;
+    let mut share = Share::default();
+    for query in queries {
+        let mut all: Vec<(f32, BlockId)> =
+            blocks.iter().map(|(id, a)| (score(query, a, dim), *id)).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let right: Vec<BlockId> = all.iter().take(K).map(|b| b.1).collect();
+        let found = reader.search_address(query, K, &Filter::default())?;
+        share.add(&right, &found.iter().map(|h| h.id).collect::<Vec<_>>());
+    }
+    Ok(share)
+}
+
+/// The definition, plainly.
+fn score(query: &AddressQuery, address: &BlockAddress, dim: usize) -> f32 {
+    let mut score = 0.0;
+    for (q, a) in query.heads.iter().zip(&address.heads) {
+        let n = q.vectors.len() / dim;
+        if n == 0 || a.vectors.is_empty() {
+            continue;
+        }
+        let best = |x: &[f32]| {
+            let dot = |k: &[i8]| x.iter().zip(k).map(|(x, k)| x * f32::from(*k)).sum::<f32>();
+            a.vectors.chunks_exact(dim).map(dot).fold(f32::MIN, f32::max)
+        };
+        let mean = q.vectors.chunks_exact(dim).map(best).sum::<f32>() / n as f32;
+        score += q.weight * (mean * a.scale - a.mean) / a.spread;
+    }
+    score
+}
+
+/// Text search against BM25 over all blocks that have any of the words.
+pub(super) fn by_text(reader: &Reader, questions: &[String]) -> Result<Share, ReadError> {
+    let mut share = Share::default();
+    let ids = |hits: Vec<lcedge::memory::TextHit>| hits.into_iter().map(|h| h.id).collect();
+    for question in questions {
+        let right: Vec<BlockId> =
+            ids(reader.search_text_full(question, K, &Filter::default())?);
+        let found: Vec<BlockId> = ids(reader.search_text(question, K, &Filter::default())?);
+        share.add(&right, &found);
+    }
+    Ok(share)
+}
