@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AddressLayout, AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
     ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
-    catalogue::{Catalogue, Quarantined, query},
+    catalogue::{
+        Catalogue, Quarantined,
+        query::{self, Ranking},
+    },
     clock::today,
     error::CatalogueError,
     format::record::BlockHeader,
@@ -436,10 +439,11 @@ impl Reader {
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
     ///
-    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does. In a larger one
-    /// the rarest words of the text decide which blocks are ranked, half of all blocks and no more
-    /// than 8,192: words that are in a large part of all blocks are left out, or, where there are
-    /// no others, blocks that have all of them are ranked, or the newest.
+    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does, and so is a larger
+    /// one where the words together are in no more than 4,096 blocks. Where they are in more, the
+    /// rarest words, as far as they are in no more, are ranked so, and every other one counts for a
+    /// block that has it what BM25 gives for a word that stands once in a block of average length.
+    /// Words of more than half of all blocks count nothing.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
@@ -452,8 +456,9 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        let ranked = query::ranked_max(snapshot.len());
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranked, keep))?)
+        let blocks = snapshot.len();
+        let ranking = Ranking { blocks, ranked_max: query::ranked_max(blocks) };
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
     }
 
     /// As [`search_text`](Self::search_text), with every block ranked that has any word of the text,
@@ -470,7 +475,8 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, usize::MAX, keep))?)
+        let ranking = Ranking { blocks: snapshot.len(), ranked_max: usize::MAX };
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
     }
 
     /// Both searches at once, each on its own thread.

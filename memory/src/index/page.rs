@@ -299,6 +299,16 @@ impl Page {
         })
     }
 
+    /// Head `head` of every block, in order.
+    pub(crate) fn heads_of_all(&self, head: usize) -> impl Iterator<Item = HeadEntry> {
+        let lanes = self.all().get(self.heads_at()..).unwrap_or(&[]);
+        let first = head * self.len();
+        (first..first + self.len()).filter_map(|n| {
+            let lane = lanes.get(n / HEADS_PER_LANE)?;
+            Some(HeadEntry::decode(&lane.0, n % HEADS_PER_LANE * HEAD))
+        })
+    }
+
     /// Where a block stands.
     pub(crate) fn find(&self, id: BlockId) -> Option<usize> {
         let at = self.after(BlockId(id.0.checked_sub(1)?));

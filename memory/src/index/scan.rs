@@ -122,7 +122,7 @@ impl<'a> Scan<'a> {
         }
         let dots = &mut self.dots[..places];
         self.heads.clear();
-        self.heads.extend((0..page.len()).map(|at| page.head(h, at)));
+        self.heads.extend(page.heads_of_all(h));
         self.sums.clear();
         self.sums.resize(page.len(), 0.0);
         // Places count over the whole page, dot products over this region.

@@ -56,6 +56,19 @@ pub(crate) fn evict(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Reads the files of a folder and below, so that they are in the page cache, as far as it has room.
+pub(crate) fn warm(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            warm(&path)?;
+        } else {
+            std::io::copy(&mut fs::File::open(&path)?, &mut std::io::sink())?;
+        }
+    }
+    Ok(())
+}
+
 /// Processor time of this process so far, all threads, user and system; `None` where the system
 /// does not tell.
 pub(crate) fn cpu_time() -> Option<Duration> {

@@ -8,13 +8,16 @@ use lcedge::memory::{AddressQuery, BlockAddress, BlockId, Filter, ReadError, Rea
 /// Hits that are compared.
 const K: usize = 10;
 
-/// Share of the best ten that were found, over all queries, and of the best one.
+/// What was found of the best ten, over all queries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Share {
     found: usize,
     of: usize,
     firsts: usize,
     queries: usize,
+    /// Sums of the full scores: of what was found, and of the best.
+    score: f64,
+    best: f64,
 }
 
 impl Share {
@@ -26,12 +29,22 @@ impl Share {
         self.firsts as f64 / self.queries.max(1) as f64
     }
 
-    fn add(&mut self, right: &[BlockId], found: &[BlockId]) {
+    /// The full score of what was found, of that of the best.
+    pub(super) fn of_score(self) -> f64 {
+        self.score / self.best.max(f64::MIN_POSITIVE)
+    }
+
+    /// `all`: every block's full score, best first.
+    fn add(&mut self, all: &[(BlockId, f32)], found: &[BlockId]) {
+        let right = &all[..all.len().min(K)];
         let there: BTreeSet<BlockId> = found.iter().copied().collect();
-        self.found += right.iter().filter(|id| there.contains(id)).count();
+        self.found += right.iter().filter(|r| there.contains(&r.0)).count();
         self.of += right.len();
-        self.firsts += usize::from(right.first() == found.first());
+        self.firsts += usize::from(right.first().map(|r| r.0) == found.first().copied());
         self.queries += 1;
+        self.best += right.iter().map(|r| f64::from(r.1)).sum::<f64>();
+        let found = all.iter().filter(|r| there.contains(&r.0));
+        self.score += found.map(|r| f64::from(r.1)).sum::<f64>();
     }
 }
 
@@ -49,12 +62,11 @@ pub(super) fn by_address(
         .collect::<Result<_, ReadError>>()?;
     let mut share = Share::default();
     for query in queries {
-        let mut all: Vec<(f32, BlockId)> =
-            blocks.iter().map(|(id, a)| (score(query, a, dim), *id)).collect();
-        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let right: Vec<BlockId> = all.iter().take(K).map(|b| b.1).collect();
+        let mut all: Vec<(BlockId, f32)> =
+            blocks.iter().map(|(id, a)| (*id, score(query, a, dim))).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let found = reader.search_address(query, K, &Filter::default())?;
-        share.add(&right, &found.iter().map(|h| h.id).collect::<Vec<_>>());
+        share.add(&all, &found.iter().map(|h| h.id).collect::<Vec<_>>());
     }
     Ok(share)
 }
@@ -80,12 +92,11 @@ fn score(query: &AddressQuery, address: &BlockAddress, dim: usize) -> f32 {
 /// Text search against BM25 over all blocks that have any of the words.
 pub(super) fn by_text(reader: &Reader, questions: &[String]) -> Result<Share, ReadError> {
     let mut share = Share::default();
-    let ids = |hits: Vec<lcedge::memory::TextHit>| hits.into_iter().map(|h| h.id).collect();
     for question in questions {
-        let right: Vec<BlockId> =
-            ids(reader.search_text_full(question, K, &Filter::default())?);
-        let found: Vec<BlockId> = ids(reader.search_text(question, K, &Filter::default())?);
-        share.add(&right, &found);
+        let all = reader.search_text_full(question, reader.blocks(), &Filter::default())?;
+        let all: Vec<(BlockId, f32)> = all.into_iter().map(|h| (h.id, h.score)).collect();
+        let found = reader.search_text(question, K, &Filter::default())?;
+        share.add(&all, &found.iter().map(|h| h.id).collect::<Vec<_>>());
     }
     Ok(share)
 }
