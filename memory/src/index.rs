@@ -143,10 +143,15 @@ fn parallel<T: Sync>(
     })
 }
 
+/// Most threads that one search of this machine takes: each looks at one page of the index at a time.
+#[must_use]
+pub fn search_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+}
+
 fn threads_for(snapshot: &Snapshot) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let vectors = snapshot.len() * snapshot.vectors_max();
-    (vectors / VECTORS_PER_THREAD_MIN).clamp(1, cores.min(THREADS_MAX))
+    (vectors / VECTORS_PER_THREAD_MIN).clamp(1, search_threads())
 }
 
 #[cfg(test)]

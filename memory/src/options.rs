@@ -52,7 +52,8 @@ pub struct StoreOptions {
     pub when_full: WhenFull,
     /// Most bytes of the mapped index that are resident at a time; none: as many as it has. What is
     /// beyond is mapped, looked at and given back in every search, which takes longer then: about a
-    /// millisecond for 20 MB. At least some pages of it are resident while they are searched.
+    /// millisecond for 20 MB. Beside these bytes, every thread of a search looks at one page
+    /// ([`search_threads`](crate::search_threads)).
     pub index_resident_max: Option<u64>,
     /// Blocks of one page of the index, from 1 to [`PAGE_BLOCKS_MAX`](Self::PAGE_BLOCKS_MAX), which
     /// is the default. So many blocks at most are held in RAM beside those that are not committed.
