@@ -224,7 +224,7 @@ impl Catalogue {
             SyncPolicy::Full => "FULL",
         };
         conn.execute_batch(&format!(
-            "PRAGMA synchronous = {level}; PRAGMA cache_size = -4096; PRAGMA foreign_keys = OFF;
+            "PRAGMA synchronous = {level}; PRAGMA cache_size = -2048; PRAGMA foreign_keys = OFF;
              PRAGMA wal_autocheckpoint = {};",
             log_pages(options.disk_bytes_max)
         ))?;
@@ -252,11 +252,7 @@ impl Catalogue {
     }
 
     fn of(conn: Connection, path: Option<PathBuf>, written: Written) -> Self {
-        Self {
-            conn: Arc::new(Mutex::new(conn)),
-            path,
-            written: Arc::new(Mutex::new(written)),
-        }
+        Self { conn: Arc::new(Mutex::new(conn)), path, written: Arc::new(Mutex::new(written)) }
     }
 
     /// Bytes that this connection wrote since it was opened, its log and copying the log into the

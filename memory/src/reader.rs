@@ -8,8 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressLayout, AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
-    ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
+    AddressLayout, AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype,
+    OpenError, ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
     catalogue::{
         Catalogue, Quarantined,
         query::{self, Ranking},

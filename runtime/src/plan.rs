@@ -219,8 +219,8 @@ pub fn weight_bytes(card: &Card, kind: WeightKind) -> u64 {
 
 const ENGINE_BASE_BYTES: u64 = 84 << 20;
 const MAP_BYTES: u64 = 8 << 20;
-/// Two connections, each with a cache of 4 MiB, and the words that wait to be written.
-const CATALOGUE_BYTES: u64 = 10 << 20;
+/// Two connections, with caches of 2 and 4 MiB, and the words that wait to be written.
+const CATALOGUE_BYTES: u64 = 8 << 20;
 
 impl Plan {
     /// Computes the plan.

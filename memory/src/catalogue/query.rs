@@ -189,9 +189,8 @@ fn scores(conn: &Connection, split: &Split<'_>, last: i64) -> Result<Scores, Cat
             scores.add(row.get(0)?, -row.get::<_, f64>(1)? as f32);
         }
     }
-    let mut has = conn.prepare_cached(
-        "SELECT rowid FROM block_text WHERE block_text MATCH ?1 AND rowid >= ?2",
-    )?;
+    let mut has = conn
+        .prepare_cached("SELECT rowid FROM block_text WHERE block_text MATCH ?1 AND rowid >= ?2")?;
     let (window, mut looked) = (scores.newest.len(), 0);
     let mut ids: Vec<i64> = Vec::new();
     for term in &split.common {

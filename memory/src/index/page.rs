@@ -282,8 +282,7 @@ impl Page {
     pub(crate) fn entry(&self, at: usize) -> Entry {
         let mut bytes = [0; ENTRY];
         let first = HEADER_LANES + ENTRY_LANES * at;
-        for (part, lane) in
-            bytes.chunks_exact_mut(LANE).zip(self.all().get(first..).unwrap_or(&[]))
+        for (part, lane) in bytes.chunks_exact_mut(LANE).zip(self.all().get(first..).unwrap_or(&[]))
         {
             part.copy_from_slice(&lane.0);
         }

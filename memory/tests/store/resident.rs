@@ -33,7 +33,8 @@ fn fill(dir: &Path, options: &StoreOptions) {
     for n in 0..BLOCKS {
         let address = address(options.address, n);
         let text = format!("line {n}\n");
-        let record = BlockRecord { text: text.as_bytes(), address: &address, ..sample.record(source) };
+        let record =
+            BlockRecord { text: text.as_bytes(), address: &address, ..sample.record(source) };
         store.append(&record).unwrap();
     }
     store.commit().unwrap();

@@ -55,8 +55,8 @@ const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up th
 
 /// Said once when a day's write budget is used up.
 const SPARING: &str = "today's write budget is used up: what is read from now on is stored as \
-    text, address and beacons, without keys and values, until tomorrow (UTC); --write-rate \
-    changes it";
+    text, address and beacons, without keys and values, and, when much more is read, as text or \
+    not at all, until tomorrow (UTC); --write-rate changes it";
 
 /// How a session holds its store.
 pub enum Access {
@@ -368,20 +368,23 @@ impl Session {
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
         let folded = self.gist.as_ref().map_or(0, Gist::covers);
         let kept: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
-        let fates = self.ledger.fates(recalled as u64, kept + beacons as u64 + folded);
-        match self.spill.as_ref().is_some_and(Spill::gave_up) {
-            true => fates.given_up(self.ledger.stored(), self.left()),
-            false => fates,
-        }
+        let gave_up = self.spill.as_ref().is_some_and(Spill::gave_up);
+        let left = gave_up.then(|| self.left());
+        self.ledger.fates_of(recalled as u64, kept + beacons as u64 + folded, left)
     }
 
-    /// What is left of the tokens that this session stored.
+    /// What is left of the tokens that this session stored and that are not in the window.
     fn left(&self) -> Left {
         let mut left = Left::default();
         let (Some(reader), Some(first)) = (&self.reader, self.first_own) else { return left };
         let all = reader.sources().into_iter().flat_map(|s| reader.blocks_of(s.id));
-        for info in all.filter(|id| *id >= first).filter_map(|id| reader.block(id).ok()) {
-            let tokens = u64::from(info.tokens);
+        let mut own: Vec<BlockId> = all.filter(|id| *id >= first).collect();
+        own.sort_unstable();
+        let mut in_window = self.ledger.stored_in_window();
+        for info in own.into_iter().rev().filter_map(|id| reader.block(id).ok()) {
+            let resident = in_window.min(u64::from(info.tokens));
+            in_window -= resident;
+            let tokens = u64::from(info.tokens) - resident;
             match info.state() {
                 BlockState::Exact => left.exact += tokens,
                 BlockState::Beacons => left.beacons += tokens,
@@ -397,7 +400,7 @@ impl Session {
             while let Some(w) = spill.written() {
                 self.ledger.settle(w.outcome());
                 match w.result {
-                    Ok(id) => {
+                    Ok((id, _)) => {
                         self.first_own.get_or_insert(id);
                     }
                     Err(e) => {

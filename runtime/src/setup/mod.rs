@@ -344,9 +344,7 @@ fn open_store(
     let mut store = store_options(options, card);
     store.index_resident_max = Some(plan.index_resident_bytes);
     Ok(match dir {
-        Some(dir) if options.read_only => {
-            Some(Access::Read(Reader::open(dir, &store)?))
-        }
+        Some(dir) if options.read_only => Some(Access::Read(Reader::open(dir, &store)?)),
         Some(dir) => Some(Access::Write(Box::new(Store::open(dir, &store)?))),
         None => None,
     })

@@ -11,8 +11,7 @@ use lcedge::targets::{
 };
 
 /// The trained address of SmolLM2-135M-Instruct.
-pub(super) const SMOLLM2: TrainedAddress =
-    TrainedAddress { dim: 128, keys: 4, segment_tokens: 16 };
+pub(super) const SMOLLM2: TrainedAddress = TrainedAddress { dim: 128, keys: 4, segment_tokens: 16 };
 
 /// An engine whose queries are given, one after another.
 pub(super) struct Pretending {

@@ -124,11 +124,8 @@ fn open(
     let queries = queries(&opened.reader(), layout);
     let queries = queries.into_iter().filter_map(|q| q.heads.into_iter().next());
     let parts = ready.session.into_parts().map_err(Failure::from)?;
-    let engine = Pretending {
-        engine: parts.engine,
-        queries: queries.map(|h| h.vectors).collect(),
-        next: 0,
-    };
+    let engine =
+        Pretending { engine: parts.engine, queries: queries.map(|h| h.vectors).collect(), next: 0 };
     let parts = Parts {
         engine: Box::new(engine),
         store: Some(Access::Write(Box::new(opened))),
