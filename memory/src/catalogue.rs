@@ -187,6 +187,11 @@ impl View<'_> {
         rows::note(&self.0, name)
     }
 
+    /// All of which the name begins so.
+    pub(crate) fn notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CatalogueError> {
+        rows::notes(&self.0, prefix)
+    }
+
     /// Names of all sessions that have a point.
     pub(crate) fn session_names(&self) -> Result<Vec<String>, CatalogueError> {
         rows::session_names(&self.0)

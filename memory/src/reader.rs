@@ -223,6 +223,14 @@ impl Reader {
         Ok(self.catalogue.view(|view| view.note(name))?)
     }
 
+    /// All notes whose names begin so, by name, as far as committed.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`].
+    pub fn notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, ReadError> {
+        Ok(self.catalogue.view(|view| view.notes(prefix))?)
+    }
+
     /// Names of all sessions that have a point, sorted.
     ///
     /// # Errors

@@ -144,6 +144,7 @@ pub struct Spill {
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
     gist: Arc<Mutex<KeptGist>>,
+    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
 }
 
 /// A gist on its way to the store; only the latest counts.
@@ -188,7 +189,9 @@ impl Spill {
         let gave_up = Arc::new(AtomicBool::new(false));
         let sparing = Arc::new(AtomicBool::new(false));
         let gist = Arc::new(Mutex::new(KeptGist::default()));
+        let note = Arc::new(Mutex::new(None));
         let mut writer = Writer {
+            note: Arc::clone(&note),
             gist: Arc::clone(&gist),
             gave_up: Arc::clone(&gave_up),
             sparing: Arc::clone(&sparing),
@@ -215,7 +218,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist, note })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -289,6 +292,12 @@ impl Spill {
         kept.source = Some(source);
     }
 
+    /// Keeps a note in the store ([`Store::set_note`]) with the next commit; only the latest counts.
+    pub fn keep_note(&self, name: &str, bytes: Vec<u8>) {
+        let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        *note = Some((name.to_owned(), bytes));
+    }
+
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
     /// ended as well.
     ///
@@ -359,6 +368,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
     gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
@@ -547,6 +557,11 @@ impl Writer {
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
         self.store_gist()?;
+        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((name, bytes)) = note {
+            // Only a measurement: what is not kept is measured again.
+            let _ = self.store.set_note(&name, &bytes);
+        }
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
         self.note_given_up();
         self.uncommitted = 0;

@@ -395,6 +395,19 @@ pub(super) fn note(tx: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>, 
     Ok(tx.prepare_cached(sql)?.query_row([key], |r| r.get(0)).optional()?)
 }
 
+pub(super) fn notes(
+    tx: &Transaction<'_>,
+    prefix: &str,
+) -> Result<Vec<(String, Vec<u8>)>, CatalogueError> {
+    let sql = "SELECT substr(key, ?1), value FROM meta
+        WHERE substr(key, 1, length(?2)) = ?2 ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let key = format!("{NOTE}{prefix}");
+    let rows =
+        statement.query_map(params![NOTE.len() as i64 + 1, key], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn put_note(
     tx: &Transaction<'_>,
     name: &str,

@@ -155,6 +155,8 @@ fn what_the_caller_keeps_by_name_is_there_after_a_commit() {
     assert_eq!(reader.note("cost").unwrap(), Some(vec![3]));
     assert_eq!(reader.note("other").unwrap(), Some(vec![]));
     assert_eq!(reader.note("none").unwrap(), None);
+    assert_eq!(reader.notes("co").unwrap(), [("cost".to_owned(), vec![3])]);
+    assert_eq!(reader.notes("").unwrap().len(), 2);
     let mut store = Store::open(dir.path(), &options()).unwrap();
     assert!(store.set_note("cost", &vec![0; Store::SESSION_BYTES_MAX + 1]).is_err());
     assert!(store.set_note("", &[0]).is_err());

@@ -28,6 +28,7 @@ use lcedge_targets::{Engine, StepOutput};
 
 use crate::beacons::Beacons;
 use crate::config::{MemoryMode, SessionConfig};
+use crate::cost::Cost;
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger, Left};
 use crate::finder::Finder;
@@ -183,6 +184,8 @@ pub struct Session {
     resume: Option<point::Resume>,
     counters: Counters,
     times: RecallTimes,
+    /// What reading and computing blocks costs here.
+    cost: Cost,
     warning: Option<String>,
     failed: Option<String>,
     out: StepOutput,
@@ -242,6 +245,7 @@ impl Session {
         };
         let condensed_max = if condenser.is_some() { plan.condensed_tokens } else { 0 };
         let row = finder.as_ref().map_or(0, |f| f.memory_row());
+        let cost = cost_of(engine.as_ref(), reader.as_ref());
         let mut session = Self {
             window: Window::new(engine, plan.window_sizes()),
             codec,
@@ -278,6 +282,7 @@ impl Session {
             resume: None,
             counters: Counters::default(),
             times: RecallTimes::default(),
+            cost,
             warning: None,
             failed: None,
             out: StepOutput::default(),
@@ -326,6 +331,12 @@ impl Session {
     #[must_use]
     pub const fn recall_times(&self) -> &RecallTimes {
         &self.times
+    }
+
+    /// What reading and computing blocks costs on this machine, as far as it was measured.
+    #[must_use]
+    pub const fn cost(&self) -> &Cost {
+        &self.cost
     }
 
     /// How long the session waited for the store's writer.
@@ -428,6 +439,7 @@ impl Session {
     /// # Errors
     /// [`AbsorbError::Spill`] with the store's own words.
     pub fn flush(&mut self) -> Result<(), AbsorbError> {
+        self.keep_cost();
         if let Some(spill) = &mut self.spill {
             spill.flush(false)?;
         }
@@ -440,7 +452,17 @@ impl Session {
     /// # Errors
     /// [`SpillError`] with the store's own words.
     pub fn close(mut self) -> Result<(), SpillError> {
+        self.keep_cost();
         self.spill.take().map_or(Ok(()), Spill::close)
+    }
+
+    /// Hands what was measured to the store, where it says something new.
+    fn keep_cost(&mut self) {
+        if let Some(spill) = &self.spill
+            && let Some(note) = self.cost.note()
+        {
+            spill.keep_note(self.cost.name(), note);
+        }
     }
 
     /// Closes the store as [`Session::close`] does and gives what the session was made of back,
@@ -471,6 +493,17 @@ impl Session {
             self.failed = Some(error.to_string());
         }
     }
+}
+
+/// What was measured of this engine, as the store keeps it.
+fn cost_of(engine: &dyn Engine, reader: Option<&Reader>) -> Cost {
+    let mut cost = Cost::new(engine.card(), engine.device().0);
+    // Only a measurement: what cannot be read is made again.
+    let kept = reader.and_then(|r| r.note(cost.name()).ok().flatten());
+    if let Some(note) = kept {
+        cost.take_over(&note);
+    }
+    cost
 }
 
 /// The condensed tier: beacons where the model has them, else a condenser, or none.

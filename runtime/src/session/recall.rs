@@ -204,11 +204,13 @@ impl Session {
         lay_beacons(&mut laying, shown(&self.beacons, lost, taken), shuffled)?;
         for &id in blocks {
             let Some(reader) = &self.reader else { break };
+            let start = Instant::now();
             let read = read_block(reader, id, &mut s.payload, &mut s.kv);
             match read {
                 Ok(n) => {
                     if laying.piece(s.kv.view())? {
                         self.recalled.push((id, n));
+                        self.cost.note_read(n, start.elapsed());
                     }
                 }
                 Err(e) => damaged = Some(e),
