@@ -10,6 +10,11 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::{
+    format::page::{ENTRY, HEAD},
+    index::page,
+};
+
 /// The shape of all addresses of a store. Part of the store's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AddressLayout {
@@ -24,6 +29,14 @@ pub struct AddressLayout {
 impl AddressLayout {
     /// Widest vector that the integer kernels sum without overflow.
     pub const DIM_MAX: u16 = 4096;
+
+    /// Most bytes that a block takes in a page of the index, with what is known of it.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        let places = usize::from(self.vectors_max).next_multiple_of(page::unit(*self).max(1));
+        let vector = usize::from(self.dim).next_multiple_of(4);
+        ENTRY + usize::from(self.heads) * (HEAD + places * vector)
+    }
 
     /// Most bytes that one encoded address takes.
     #[must_use]

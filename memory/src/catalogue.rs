@@ -3,6 +3,7 @@
 
 pub(crate) mod query;
 mod rows;
+mod written;
 
 pub(crate) use rows::{BlockRow, PageRow, SegmentRow, SessionRow, SourceRow};
 
@@ -12,6 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use self::written::Written;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::{
@@ -36,6 +38,7 @@ const MIGRATIONS: [&str; 3] = [
 pub(crate) struct Catalogue {
     conn: Arc<Mutex<Connection>>,
     path: Option<PathBuf>,
+    written: Arc<Mutex<Written>>,
 }
 
 /// All rows but those of blocks, at opening.
@@ -81,6 +84,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) sources_gone: &'a [SourceId],
     /// Points of sessions; `None` takes one away.
     pub(crate) sessions: &'a [(String, Option<SessionRow>)],
+    /// What the caller keeps by name, beside what is remembered.
+    pub(crate) notes: &'a [(String, Vec<u8>)],
     /// Numbers of pages that nothing points to any more.
     pub(crate) pages_gone: &'a [u32],
     /// The id of the next block.
@@ -177,6 +182,16 @@ impl View<'_> {
         rows::session(&self.0, name)
     }
 
+    /// What the caller keeps under a name.
+    pub(crate) fn note(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
+        rows::note(&self.0, name)
+    }
+
+    /// All of which the name begins so.
+    pub(crate) fn notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, CatalogueError> {
+        rows::notes(&self.0, prefix)
+    }
+
     /// Names of all sessions that have a point.
     pub(crate) fn session_names(&self) -> Result<Vec<String>, CatalogueError> {
         rows::session_names(&self.0)
@@ -214,13 +229,15 @@ impl Catalogue {
             SyncPolicy::Full => "FULL",
         };
         conn.execute_batch(&format!(
-            "PRAGMA synchronous = {level}; PRAGMA cache_size = -4096; PRAGMA foreign_keys = OFF;
+            "PRAGMA synchronous = {level}; PRAGMA cache_size = -2048; PRAGMA foreign_keys = OFF;
              PRAGMA wal_autocheckpoint = {};",
             log_pages(options.disk_bytes_max)
         ))?;
+        let mut written = Written::from(&conn);
         migrate(&mut conn, store)?;
+        written.observe(&conn);
         check_store(&conn, store)?;
-        Ok(Self { conn: Arc::new(Mutex::new(conn)), path })
+        Ok(Self::of(conn, path, written))
     }
 
     /// Opens a reader's own connection to an existing catalogue.
@@ -236,7 +253,30 @@ impl Catalogue {
             return Err(CatalogueError::Version { found, known });
         }
         check_store(&conn, store)?;
-        Ok(Self { conn: Arc::new(Mutex::new(conn)), path: Some(path) })
+        Ok(Self::of(conn, Some(path), Written::default()))
+    }
+
+    fn of(conn: Connection, path: Option<PathBuf>, written: Written) -> Self {
+        Self { conn: Arc::new(Mutex::new(conn)), path, written: Arc::new(Mutex::new(written)) }
+    }
+
+    /// Bytes that this connection wrote since it was opened, its log and copying the log into the
+    /// file included; a little too much rather than too little.
+    pub(crate) fn written(&self) -> u64 {
+        held(&self.written).bytes()
+    }
+
+    /// Runs `f`, which writes, and counts what it wrote.
+    fn writing<T>(
+        &self,
+        f: impl FnOnce(&mut Connection, &mut Written) -> Result<T, CatalogueError>,
+    ) -> Result<T, CatalogueError> {
+        self.with(|conn| {
+            let mut written = held(&self.written);
+            let done = f(conn, &mut written);
+            written.observe(conn);
+            done
+        })
     }
 
     /// A second connection to the same catalogue, so that text search does not wait for commits.
@@ -269,7 +309,7 @@ impl Catalogue {
 
     /// Writes a batch in one transaction.
     pub(crate) fn apply(&self, batch: &Batch<'_>) -> Result<(), CatalogueError> {
-        self.with(|conn| {
+        self.writing(|conn, _| {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             write_batch(&tx, batch)?;
             tx.commit()?;
@@ -279,20 +319,26 @@ impl Catalogue {
 
     /// Makes all transactions so far durable.
     pub(crate) fn sync(&self) -> Result<(), CatalogueError> {
-        self.with(|conn| {
+        self.writing(|conn, _| {
             // Pages of the log are synced before they are copied; how many are is of no interest.
             conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
             Ok(())
         })
     }
 
+    /// Lets go of the pages of the file that are held.
+    pub(crate) fn let_go(&self) -> Result<(), CatalogueError> {
+        self.with(|conn| Ok(conn.execute_batch("PRAGMA shrink_memory")?))
+    }
+
     /// Gives free pages back to the disk when they are a large part of the file.
     pub(crate) fn shrink(&self) -> Result<(), CatalogueError> {
-        self.with(|conn| {
+        self.writing(|conn, written| {
             let of = |pragma: &str| conn.query_row(pragma, [], |r| r.get::<_, i64>(0));
             let (free, all) = (of("PRAGMA freelist_count")?, of("PRAGMA page_count")?);
             if free * 4 > all && free > 64 {
                 conn.execute_batch("VACUUM")?;
+                written.vacuumed(conn);
             }
             // The log counts too.
             conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -304,9 +350,11 @@ impl Catalogue {
     /// then the whole file, then the log is emptied. Gives whether it was: another process that
     /// is reading can keep it from that.
     pub(crate) fn scrub(&self) -> Result<bool, CatalogueError> {
-        self.with(|conn| {
+        self.writing(|conn, written| {
             conn.execute("INSERT INTO block_text (block_text) VALUES ('optimize')", [])?;
+            written.observe(conn);
             conn.execute_batch("PRAGMA secure_delete = ON; VACUUM")?;
+            written.vacuumed(conn);
             let busy: i64 =
                 conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             Ok(busy == 0)
@@ -393,6 +441,9 @@ fn write_batch(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), CatalogueE
             Some(session) => rows::put_session(tx, session)?,
             None => rows::drop_session(tx, name)?,
         }
+    }
+    for (name, bytes) in batch.notes {
+        rows::put_note(tx, name, bytes)?;
     }
     if let Some(next_id) = batch.next_id {
         rows::put_next_id(tx, next_id)?;

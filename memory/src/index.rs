@@ -13,6 +13,7 @@
 //! 3. *Exact*: the best few again with the query in `f32`, so that the scores given are those of
 //!    the definition and the order among the best is right.
 
+pub(crate) mod gauge;
 pub(crate) mod kernel;
 pub(crate) mod page;
 pub(crate) mod query;
@@ -91,7 +92,9 @@ pub(crate) fn search(
         all(&prepared, wanted)
     } else {
         let few = PreparedQuery::new(query, dim, SAMPLE_VECTORS);
-        let ids: Vec<BlockId> = all(&few, sample).into_ids();
+        let mut ids: Vec<BlockId> = all(&few, sample).into_ids();
+        // Page by page.
+        ids.sort_unstable();
         parallel(&ids, 64, threads_for(snapshot), wanted, |ids, top| {
             let mut scan = Scan::new(snapshot, &prepared, kernel, None);
             scan.blocks(ids, top);
@@ -140,10 +143,15 @@ fn parallel<T: Sync>(
     })
 }
 
+/// Most threads that one search of this machine takes: each looks at one page of the index at a time.
+#[must_use]
+pub fn search_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+}
+
 fn threads_for(snapshot: &Snapshot) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let vectors = snapshot.len() * snapshot.vectors_max();
-    (vectors / VECTORS_PER_THREAD_MIN).clamp(1, cores.min(THREADS_MAX))
+    (vectors / VECTORS_PER_THREAD_MIN).clamp(1, search_threads())
 }
 
 #[cfg(test)]

@@ -111,8 +111,10 @@ pub use export::{ExportError, ExportOptions, Exported};
 pub use format::FORMAT_VERSION;
 pub use geometry::{Geometry, KvBuf, KvView};
 pub use import::{ImportOptions, PayloadBytes};
+pub use index::search_threads;
 pub use map::MapChoice;
 pub use options::{Filter, StoreOptions, SyncPolicy, WhenFull};
+pub use pages::index_bytes;
 pub use reader::{AddressHit, Reader, StoreStats, TextHit};
 pub use rebuild::{RebuildReport, rebuild};
 pub use store::{

@@ -116,6 +116,15 @@ impl LaneMap {
         Ok(Self { map })
     }
 
+    /// Lets go of all of it. It stays in the system's page cache.
+    pub(crate) fn give_back(&self) {
+        // SAFETY: `DontNeed` on a shared, read-only mapping of a file drops page table entries
+        // only; the next access, also of somebody who is reading now, reads the same bytes again.
+        let advised = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        // Advice: when the system does not take it, it stays resident a little longer.
+        drop(advised);
+    }
+
     /// Its whole lanes.
     pub(crate) fn lanes(&self) -> &[Lane] {
         let at = self.map.as_ptr().cast::<Lane>();

@@ -50,6 +50,11 @@ pub struct StoreOptions {
     pub disk_bytes_max: Option<u64>,
     /// What happens when that would be passed.
     pub when_full: WhenFull,
+    /// Most bytes of the mapped index that are resident at a time; none: as many as it has. What is
+    /// beyond is mapped, looked at and given back in every search, which takes longer then: about a
+    /// millisecond for 20 MB. Beside these bytes, every thread of a search looks at one page
+    /// ([`search_threads`](crate::search_threads)).
+    pub index_resident_max: Option<u64>,
     /// Blocks of one page of the index, from 1 to [`PAGE_BLOCKS_MAX`](Self::PAGE_BLOCKS_MAX), which
     /// is the default. So many blocks at most are held in RAM beside those that are not committed.
     pub page_blocks: usize,
@@ -71,6 +76,7 @@ impl StoreOptions {
             sync: SyncPolicy::Data,
             disk_bytes_max: None,
             when_full: WhenFull::GiveUp,
+            index_resident_max: None,
             page_blocks: Self::PAGE_BLOCKS_MAX,
         }
     }

@@ -3,14 +3,16 @@
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
 use crate::{
     SyncPolicy,
     catalogue::PageRow,
+    format::segment::Identity,
     index::{
-        page::{Lanes, Page, encode, lanes_of_file},
+        page::{Lanes, NotAPage, Page, encode, lanes_of_file},
         tile::LANE,
     },
     shared::Shared,
@@ -43,11 +45,26 @@ pub(crate) fn row(page: &Page) -> PageRow {
     }
 }
 
+fn page_of(shared: &Shared, lanes: Lanes) -> Result<Page, NotAPage> {
+    let Identity { store, address, .. } = shared.identity;
+    Page::new(lanes, store, address, &shared.gauge)
+}
+
+/// Bytes of all pages of the index of a store in this folder; 0 where there is none. Looks at
+/// lengths only, so that a plan can be made before a store is opened.
+#[must_use]
+pub fn index_bytes(dir: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(dir.join(DIR)) else { return 0 };
+    let is_page = |name: &std::ffi::OsStr| name.to_str().and_then(number_of).is_some();
+    let files = files.flatten().filter(|f| is_page(&f.file_name()));
+    files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
+}
+
 /// Opens the page that a row points to; `None` when it is missing or not as it should be.
 pub(crate) fn load(shared: &Shared, row: &PageRow) -> Option<Arc<Page>> {
     let file = shared.storage.open(&file_name(row.number), false).ok()?;
     let lanes = lanes_of_file(&*file, shared.map, BYTES_MAX).ok()?;
-    let page = Page::new(lanes, shared.identity.store, shared.identity.address).ok()?;
+    let page = page_of(shared, lanes).ok()?;
     (self::row(&page) == *row).then(|| Arc::new(page))
 }
 
@@ -55,7 +72,7 @@ pub(crate) fn load(shared: &Shared, row: &PageRow) -> Option<Arc<Page>> {
 pub(crate) fn in_ram(shared: &Shared, blocks: &[&TailEntry]) -> Option<Arc<Page>> {
     let lanes = encode(0, shared.identity.store, shared.identity.address, blocks);
     let lanes = Lanes::Ram(lanes.into());
-    Page::new(lanes, shared.identity.store, shared.identity.address).ok().map(Arc::new)
+    page_of(shared, lanes).ok().map(Arc::new)
 }
 
 /// Writes a page of these blocks and opens it. Nothing points to it yet. Its number is never given
@@ -80,10 +97,7 @@ pub(crate) fn write(shared: &Shared, blocks: &[&TailEntry]) -> Result<Arc<Page>,
         let file = storage.open(&name, false)?;
         lanes_of_file(&*file, shared.map, BYTES_MAX)
     });
-    let page = made.and_then(|lanes| {
-        Page::new(lanes, shared.identity.store, shared.identity.address)
-            .map_err(|e| io::Error::other(e.0))
-    });
+    let page = made.and_then(|lanes| page_of(shared, lanes).map_err(|e| io::Error::other(e.0)));
     page.map(Arc::new).inspect_err(|_| {
         // Half a file helps nobody; the error is the one that is given.
         let _ = storage.remove(&new);

@@ -8,9 +8,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype, OpenError,
-    ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
-    catalogue::{Catalogue, Quarantined, query},
+    AddressLayout, AddressQuery, BeaconInfo, BlockAddress, BlockId, BlockInfo, Filter, KvDtype,
+    OpenError, ReadError, SessionPoint, SourceId, SourceInfo, StoreOptions,
+    catalogue::{
+        Catalogue, Quarantined,
+        query::{self, Ranking},
+    },
     clock::today,
     error::CatalogueError,
     format::record::BlockHeader,
@@ -69,9 +72,12 @@ pub struct StoreStats {
     pub beacon_bytes: u64,
     /// Bytes of the address index: its pages, which are mapped, and blocks that are in none yet.
     pub index_bytes: u64,
+    /// Of these, bytes of mapped pages that count as resident in this process now.
+    pub index_resident_bytes: u64,
     /// Blocks that are damaged and not served.
     pub quarantined: u64,
-    /// Bytes written to segments and pages of the index today (UTC), as far as committed.
+    /// Bytes written to segments, pages of the index and the catalogue today (UTC), as far as
+    /// committed.
     pub written_today_bytes: u64,
 }
 
@@ -143,6 +149,12 @@ impl Reader {
         }
     }
 
+    /// The shape of the store's addresses.
+    #[must_use]
+    pub fn address_layout(&self) -> AddressLayout {
+        self.shared.identity.address
+    }
+
     /// Blocks published.
     #[must_use]
     pub fn blocks(&self) -> usize {
@@ -201,6 +213,22 @@ impl Reader {
             }
             row => Ok(row.map(|r| r.point)),
         }
+    }
+
+    /// What [`Store::set_note`](crate::Store::set_note) keeps under a name, as far as committed.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`].
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.catalogue.view(|view| view.note(name))?)
+    }
+
+    /// All notes whose names begin so, by name, as far as committed.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`].
+    pub fn notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, ReadError> {
+        Ok(self.catalogue.view(|view| view.notes(prefix))?)
     }
 
     /// Names of all sessions that have a point, sorted.
@@ -405,14 +433,25 @@ impl Reader {
         Ok(index::search(&snapshot, query, k, (self.kernel, pass), keep))
     }
 
+    /// Lets go of what is only held to be quicker next time: mapped pages of the index, and pages of
+    /// the catalogue. Nothing is lost by it but the time to map and read them again.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn let_go(&self) -> Result<(), ReadError> {
+        self.snapshot().let_go();
+        Ok(self.catalogue.let_go()?)
+    }
+
     /// The `k` committed blocks whose text matches best (BM25), best first. `text` is what a person
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
     ///
-    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does. In a larger one
-    /// the rarest words of the text decide which blocks are ranked, half of all blocks and no more
-    /// than 8,192: words that are in a large part of all blocks are left out, or, where there are
-    /// no others, blocks that have all of them are ranked, or the newest.
+    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does, and so is a larger
+    /// one where the words together are in no more than 4,096 blocks. Where they are in more, the
+    /// rarest words, as far as they are in no more, are ranked so, and every other one counts for a
+    /// block that has it what BM25 gives for a word that stands once in a block of average length.
+    /// Words of more than half of all blocks count nothing.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
@@ -425,8 +464,27 @@ impl Reader {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        let ranked = query::ranked_max(snapshot.len());
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranked, keep))?)
+        let blocks = snapshot.len();
+        let ranking = Ranking { blocks, ranked_max: query::ranked_max(blocks) };
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
+    }
+
+    /// As [`search_text`](Self::search_text), with every block ranked that has any word of the text,
+    /// however large the store is. To measure with.
+    ///
+    /// # Errors
+    /// [`ReadError::Catalogue`] when SQLite fails.
+    pub fn search_text_full(
+        &self,
+        text: &str,
+        k: usize,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<TextHit>, ReadError> {
+        let snapshot = self.snapshot();
+        let sieve = sieve(&snapshot, filter);
+        let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
+        let ranking = Ranking { blocks: snapshot.len(), ranked_max: usize::MAX };
+        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
     }
 
     /// Both searches at once, each on its own thread.
@@ -475,6 +533,7 @@ impl Reader {
             stats.beacon_blocks += u64::from(entry.info.beacons.is_some());
             stats.beacon_bytes += entry.info.beacons.map_or(0, |b| u64::from(b.bytes));
         }
+        stats.index_resident_bytes = self.shared.gauge.held();
         let tail = snapshot.tail().filter_map(|e| e.address.as_ref());
         stats.index_bytes += tail.map(|a| a.bytes() as u64).sum::<u64>();
         for number in self.shared.segment_numbers() {

@@ -12,6 +12,7 @@ use crate::{
     BlockId, MapChoice, SourceInfo, StoreOptions, SyncPolicy,
     catalogue::{Quarantined, SourceRow},
     format::segment::Identity,
+    index::gauge::Gauge,
     segment::{PieceError, Segment},
     snapshot::{Snapshot, TailEntry},
     storage::Storage,
@@ -67,6 +68,8 @@ pub(crate) struct Quarantine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
+    /// How much of the index is resident.
+    pub(crate) gauge: Arc<Gauge>,
     pub(crate) identity: Identity,
     pub(crate) map: MapChoice,
     /// Blocks of a page of the index.
@@ -84,8 +87,9 @@ pub(crate) struct Shared {
     quarantine: Mutex<Quarantine>,
 }
 
-/// Most segments that are held open: each costs a file and a mapping.
-const OPEN_MAX: usize = 32;
+/// Most segments that are held open: each costs a file and a mapping, and opening one again costs
+/// some ten microseconds. So few that their number is the same in a small store and a large one.
+const OPEN_MAX: usize = 4;
 
 /// Segments that are known, and those that are open.
 #[derive(Debug, Default)]
@@ -112,9 +116,11 @@ impl Shared {
         identity: Identity,
         options: &StoreOptions,
     ) -> Self {
-        let snapshot = Snapshot::new(identity.address);
+        let gauge = Arc::new(Gauge::new(options.index_resident_max));
+        let snapshot = Snapshot::new(identity.address, Arc::clone(&gauge));
         Self {
             storage,
+            gauge,
             identity,
             map: options.map,
             sync: options.sync,

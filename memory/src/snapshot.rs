@@ -11,6 +11,7 @@ use std::{
 use crate::{
     AddressLayout, BlockId, BlockInfo, SourceId,
     index::{
+        gauge::Gauge,
         page::{self, Page},
         tile::{AddressRef, AddressTiles},
     },
@@ -54,6 +55,7 @@ pub(crate) enum Part<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     layout: AddressLayout,
+    gauge: Arc<Gauge>,
     /// In the order of their blocks' ids, which do not overlap.
     pages: Arc<Vec<Arc<Page>>>,
     /// Blocks of pages that are not served any more.
@@ -71,9 +73,10 @@ enum Place<'a> {
 }
 
 impl Snapshot {
-    pub(crate) fn new(layout: AddressLayout) -> Self {
+    pub(crate) fn new(layout: AddressLayout, gauge: Arc<Gauge>) -> Self {
         Self {
             layout,
+            gauge,
             pages: Arc::default(),
             removed: Arc::default(),
             tail: Vec::new(),
@@ -225,7 +228,27 @@ impl Snapshot {
         self.tail.partition_point(|c| c.last().is_some_and(|e| e.entry.info.id < id))
     }
 
+    /// Gives pages back when more are resident than may be: those with the smallest ids first.
+    /// Called before pages are looked at one by one; a search gives back as it goes.
+    fn settle(&self) {
+        if !self.gauge.is_over() {
+            return;
+        }
+        for page in self.pages.iter().filter(|p| p.is_touched()) {
+            page.give_back();
+            if !self.gauge.is_full() {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of all pages.
+    pub(crate) fn let_go(&self) {
+        self.pages.iter().for_each(|p| p.give_back());
+    }
+
     fn place(&self, id: BlockId) -> Option<Place<'_>> {
+        self.settle();
         if let Some(page) = page_of(&self.pages, id) {
             let at = page.find(id).filter(|_| !self.is_removed(id))?;
             return Some(Place::Page(page, at));
@@ -260,6 +283,7 @@ impl Snapshot {
     /// All blocks, by id.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Entry> {
         let of_page = |p: &'_ Arc<Page>| {
+            self.settle();
             let page = Arc::clone(p);
             (0..page.len()).map(move |at| page.entry(at))
         };
@@ -271,6 +295,7 @@ impl Snapshot {
     pub(crate) fn after(&self, id: BlockId) -> impl Iterator<Item = Entry> {
         let first = self.pages.partition_point(|p| p.id_last() <= id);
         let paged = self.pages[first..].iter().flat_map(move |p| {
+            self.settle();
             let from = if p.id_first() > id { 0 } else { p.after(id) };
             (from..p.len()).map(move |at| p.entry(at))
         });
@@ -286,6 +311,7 @@ impl Snapshot {
         let tail = self.tail[..chunks].iter().rev().flat_map(|c| c.iter().rev().map(|e| e.entry));
         let pages = self.pages.partition_point(|p| p.id_first() < id);
         let paged = self.pages[..pages].iter().rev().flat_map(move |p| {
+            self.settle();
             let end = p.after(BlockId(id.0.saturating_sub(1)));
             (0..end).rev().map(move |at| p.entry(at))
         });

@@ -69,6 +69,10 @@ pub struct Store {
     changed: BTreeSet<SourceId>,
     /// Source versions whose row changed otherwise (superseded).
     restated: BTreeSet<SourceId>,
+    /// What the caller keeps by name, as far as the catalogue does not have it yet.
+    notes: Vec<(String, Vec<u8>)>,
+    /// No room is made by writing segments anew.
+    spares: bool,
     /// Points of sessions that the catalogue does not have yet.
     sessions: Vec<(String, Option<SessionRow>)>,
     /// Source versions that were begun since opening.
@@ -105,7 +109,9 @@ struct Bytes {
     pending: u64,
     /// Written to segments and pages of the index since opening.
     written: u64,
-    /// The same on the latest day, earlier writers included.
+    /// Of what the catalogue wrote, what is counted in `wear`.
+    of_catalogue: u64,
+    /// All of it on the latest day, earlier writers included.
     wear: Wear,
     /// As the catalogue has it.
     wear_saved: Wear,
@@ -343,6 +349,29 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps small, opaque bytes under a name, beside what is remembered (and nothing of it: they
+    /// are not forgotten with it); they replace those of the same name and become durable at the
+    /// next [`commit`](Self::commit). A rebuild starts without.
+    ///
+    /// # Errors
+    /// [`SourceError`]: too many bytes, a name that is none, or the store stopped.
+    pub fn set_note(&mut self, name: &str, bytes: &[u8]) -> Result<(), SourceError> {
+        self.check_name(name)?;
+        if bytes.len() > Self::SESSION_BYTES_MAX {
+            let (bytes, max) = (bytes.len(), Self::SESSION_BYTES_MAX);
+            return Err(SourceError::SessionBytes { bytes, max });
+        }
+        self.notes.retain(|(n, _)| n != name);
+        self.notes.push((name.to_owned(), bytes.to_vec()));
+        Ok(())
+    }
+
+    /// Whether room for a disk budget may be made by writing segments anew. Where it may not, an
+    /// append that needs room is refused.
+    pub const fn spare_rewrites(&mut self, spare: bool) {
+        self.spares = spare;
+    }
+
     fn stage_session(&mut self, name: &str, row: Option<SessionRow>) {
         self.sessions.retain(|(n, _)| n != name);
         self.sessions.push((name.to_owned(), row));
@@ -408,7 +437,7 @@ impl Store {
         if used.saturating_add(needed) <= max {
             return Ok(());
         }
-        if self.options.when_full == WhenFull::GiveUp {
+        if self.options.when_full == WhenFull::GiveUp && !self.spares {
             self.make_room(needed).map_err(|e| self.no_room(e))?;
         }
         let used = self.disk_bytes();

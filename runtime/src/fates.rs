@@ -21,8 +21,8 @@ pub struct Fates {
     pub dropped: u64,
 }
 
-/// What is left of the tokens that a session stored, once a disk budget made the store give up
-/// some.
+/// What is left of the tokens that a session stored and that left its window, once a disk budget made
+/// the store give up some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Exact keys and values.
@@ -34,20 +34,17 @@ pub struct Left {
 }
 
 impl Fates {
-    /// The fates when of `stored` tokens only `left` is left. What was given up is old, so none of
-    /// it is resident.
-    #[must_use]
-    pub fn given_up(mut self, stored: u64, left: Left) -> Self {
-        let gone = stored.saturating_sub(left.exact + left.beacons + left.text);
+    /// The fates when of what is stored only `left` is left.
+    fn given_up(mut self, left: Left) -> Self {
+        let mut stored = self.spilled + self.condensed + self.text;
         let mut take = |n: u64| {
-            let n = n.min(self.spilled);
-            self.spilled -= n;
+            let n = n.min(stored);
+            stored -= n;
             n
         };
-        let (beacons, text, gone) = (take(left.beacons), take(left.text), take(gone));
-        self.condensed += beacons;
-        self.text += text;
-        self.dropped += gone;
+        (self.spilled, self.condensed, self.text) =
+            (take(left.exact), take(left.beacons), take(left.text));
+        self.dropped += stored;
         self
     }
 
@@ -65,6 +62,8 @@ pub enum Outcome {
     Pending,
     /// Exact K,V are in the store.
     Stored,
+    /// Beacons, text and token ids are in the store, K,V are not.
+    BeaconsOnly,
     /// Text and token ids are in the store, K,V are not.
     TextOnly,
     /// Nothing stored it.
@@ -141,11 +140,19 @@ impl Ledger {
         self.runs.iter().filter(|r| r.outcome == Outcome::Pending).map(|r| r.tokens).sum()
     }
 
-    /// Tokens that the writer stored exactly, whether they are in the window or not.
+    /// Stored tokens that are still in the window: the newest that are stored.
     #[must_use]
-    pub fn stored(&self) -> u64 {
-        let runs = self.runs.iter().filter(|r| r.outcome == Outcome::Stored);
-        self.base.spilled + runs.map(|r| r.tokens).sum::<u64>()
+    pub fn stored_in_window(&self) -> u64 {
+        let mut at = self.front;
+        let mut stored = 0;
+        for run in &self.runs {
+            let away = self.window_start.saturating_sub(at).min(run.tokens);
+            if !matches!(run.outcome, Outcome::Pending | Outcome::Lost) {
+                stored += run.tokens - away;
+            }
+            at += run.tokens;
+        }
+        stored
     }
 
     fn compact(&mut self) {
@@ -163,15 +170,24 @@ impl Ledger {
     /// `condensed` tokens have a condensed state there, the gist included.
     #[must_use]
     pub fn fates(&self, recalled: u64, condensed: u64) -> Fates {
+        self.fates_of(recalled, condensed, None)
+    }
+
+    /// The same, where a disk budget left only so much of what is stored and not in the window.
+    #[must_use]
+    pub fn fates_of(&self, recalled: u64, condensed: u64, left: Option<Left>) -> Fates {
         let mut fates = self.base;
-        let mut at = self.front;
+        let (mut at, mut resident) = (self.front, 0);
         for run in &self.runs {
             let away = self.window_start.saturating_sub(at).min(run.tokens);
             add(&mut fates, run.outcome, away);
-            fates.resident += run.tokens - away;
+            resident += run.tokens - away;
             at += run.tokens;
         }
-        fates.resident += self.absorbed - at;
+        if let Some(left) = left {
+            fates = fates.given_up(left);
+        }
+        fates.resident += resident + self.absorbed - at;
         let back = recalled.min(fates.spilled);
         fates.spilled -= back;
         fates.resident += back;
@@ -186,6 +202,7 @@ fn add(fates: &mut Fates, outcome: Outcome, tokens: u64) {
     match outcome {
         Outcome::Pending => fates.resident += tokens,
         Outcome::Stored => fates.spilled += tokens,
+        Outcome::BeaconsOnly => fates.condensed += tokens,
         Outcome::TextOnly => fates.text += tokens,
         Outcome::Lost => fates.dropped += tokens,
     }
@@ -198,11 +215,40 @@ mod tests {
 
     #[test]
     fn what_a_budget_gave_up_is_counted_once() {
-        let before = Fates { resident: 10, spilled: 90, ..Fates::default() };
-        let left = Left { exact: 50, beacons: 20, text: 15 };
-        let after = before.given_up(100, left);
-        assert_eq!((after.spilled, after.condensed), (40, 20));
-        assert_eq!((after.text, after.dropped, after.total()), (15, 15, 100));
+        let mut l = Ledger::default();
+        l.absorb(100);
+        l.block(60, Outcome::Stored);
+        l.block(30, Outcome::TextOnly);
+        l.block(10, Outcome::Stored);
+        l.evict(80);
+        assert_eq!(l.stored_in_window(), 20);
+        assert_eq!(
+            l.fates(0, 0),
+            Fates { resident: 20, spilled: 60, text: 20, ..Fates::default() }
+        );
+        let left = Left { exact: 40, beacons: 15, text: 15 };
+        let after = l.fates_of(5, 4, Some(left));
+        assert_eq!((after.resident, after.spilled, after.condensed), (25, 35, 19));
+        assert_eq!((after.text, after.dropped, after.total()), (15, 6, 100));
+        // Whatever is said to be left, they add up.
+        let more = Left { exact: 70, beacons: 70, text: 70 };
+        assert_eq!(l.fates_of(0, 0, Some(more)).total(), 100);
+    }
+
+    #[test]
+    fn a_block_without_keys_and_values_is_resident_while_it_is_in_the_window() {
+        let mut l = Ledger::default();
+        l.absorb(96);
+        for outcome in [Outcome::Stored, Outcome::BeaconsOnly, Outcome::TextOnly] {
+            l.block(32, Outcome::Pending);
+            l.settle(outcome);
+        }
+        assert_eq!(l.fates(0, 0), Fates { resident: 96, ..Fates::default() });
+        l.evict(64);
+        let want = Fates { resident: 32, spilled: 32, condensed: 32, ..Fates::default() };
+        assert_eq!(l.fates(0, 0), want);
+        l.evict(32);
+        assert_eq!(l.fates(0, 0).text, 32);
     }
 
     #[test]
@@ -225,7 +271,8 @@ mod tests {
         );
     }
 
-    const OUTCOMES: [Outcome; 3] = [Outcome::Stored, Outcome::Lost, Outcome::TextOnly];
+    const OUTCOMES: [Outcome; 4] =
+        [Outcome::Stored, Outcome::Lost, Outcome::TextOnly, Outcome::BeaconsOnly];
 
     proptest! {
         #[test]
@@ -236,11 +283,13 @@ mod tests {
                 match op {
                     0 | 1 => { l.absorb(n); unblocked += n; window += n; }
                     2 => { let n = n.min(unblocked); l.block(n, Outcome::Pending); unblocked -= n; }
-                    3 => l.settle(OUTCOMES[n as usize % 3]),
+                    3 => l.settle(OUTCOMES[n as usize % 4]),
                     _ => { let n = n.min(window - unblocked.min(window)); l.evict(n); window -= n; }
                 }
                 let f = l.fates(n, n / 2);
                 prop_assert_eq!(f.total(), l.absorbed());
+                let left = Left { exact: n, beacons: n / 2, text: n / 3 };
+                prop_assert_eq!(l.fates_of(n, n / 2, Some(left)).total(), l.absorbed());
             }
         }
     }

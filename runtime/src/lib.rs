@@ -9,6 +9,7 @@ pub mod codec;
 pub mod confidence;
 pub mod config;
 pub mod conversation;
+pub mod cost;
 pub mod error;
 pub mod fates;
 pub mod finder;

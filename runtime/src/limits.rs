@@ -86,8 +86,15 @@ pub const PIECE_BYTES: usize = 4 * 1024;
 /// A piece is cut at any character beyond this size.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 
-/// Blocks whose addresses the plan makes room for in RAM.
-pub const INDEX_BLOCKS: usize = 5_000;
+/// Resident bytes of the mapped index that the plan makes room for at least, where RAM has no limit.
+pub const INDEX_BYTES: u64 = 16 << 20;
+
+/// The same at most, however large the store is: the rest is mapped in when it is searched, and given
+/// back.
+pub const INDEX_BYTES_MAX: u64 = 256 << 20;
+
+/// Least bytes of the index that stay resident from search to search.
+pub const INDEX_BYTES_MIN: u64 = 1 << 20;
 
 /// Attention sinks when a model does not say otherwise.
 pub const SINK_TOKENS_DEFAULT: usize = 4;

@@ -2,13 +2,13 @@
 //! allocated. What cannot fit is refused, with what would.
 
 use lcedge_compress::quant::payload_bytes;
-use lcedge_memory::{AddressLayout, KvDtype};
+use lcedge_memory::{AddressLayout, KvDtype, StoreOptions, search_threads};
 use lcedge_models::{Card, WeightKind};
 use serde::Serialize;
 
 use crate::limits::{
-    ANSWER_TOKENS_MAX, BLOCK_TOKENS, BLOCK_TOKENS_MIN, CHUNK_TOKENS_MAX, QUESTION_TOKENS_MAX,
-    SINK_TOKENS_MAX, SPILL_QUEUE_BLOCKS, WINDOW_TOKENS_MIN,
+    ANSWER_TOKENS_MAX, BLOCK_TOKENS, BLOCK_TOKENS_MIN, CHUNK_TOKENS_MAX, INDEX_BYTES_MIN,
+    QUESTION_TOKENS_MAX, SINK_TOKENS_MAX, SPILL_QUEUE_BLOCKS, WINDOW_TOKENS_MIN,
 };
 use crate::window::WindowSizes;
 
@@ -39,8 +39,8 @@ pub struct Request {
     pub threads: usize,
     /// Hard limit of RAM in bytes, where there is one.
     pub ram_bytes_max: Option<u64>,
-    /// Blocks whose addresses the RAM plan makes room for.
-    pub index_blocks: usize,
+    /// Resident bytes of the index that are wanted, where RAM allows.
+    pub index_bytes: u64,
 }
 
 /// Bytes of RAM by purpose.
@@ -52,8 +52,10 @@ pub struct RamPlan {
     pub window: u64,
     /// Scratch of one decoder call and the library itself.
     pub engine: u64,
-    /// Addresses held for search.
+    /// Pages of the mapped index that are resident at a time.
     pub index: u64,
+    /// What the catalogue's connections hold.
+    pub catalogue: u64,
     /// Blocks on their way to the store, and buffers of recall.
     pub queue: u64,
     /// Pages of the store that may be mapped in at once.
@@ -66,7 +68,14 @@ impl RamPlan {
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.weights + self.window + self.engine + self.index + self.queue + self.map + self.gist
+        self.weights
+            + self.window
+            + self.engine
+            + self.index
+            + self.catalogue
+            + self.queue
+            + self.map
+            + self.gist
     }
 }
 
@@ -107,6 +116,9 @@ pub struct Plan {
     pub weights: WeightKind,
     /// How keys and values are stored.
     pub kv: KvDtype,
+    /// Bytes of the index that stay resident from search to search; beside them, each thread of a
+    /// search looks at one page.
+    pub index_resident_bytes: u64,
     /// Bytes of the store for one absorbed token: K,V, address, text and ids.
     pub store_bytes_per_token: u64,
     /// RAM by purpose.
@@ -207,6 +219,8 @@ pub fn weight_bytes(card: &Card, kind: WeightKind) -> u64 {
 
 const ENGINE_BASE_BYTES: u64 = 84 << 20;
 const MAP_BYTES: u64 = 8 << 20;
+/// Two connections, with caches of 2 and 4 MiB, and the words that wait to be written.
+const CATALOGUE_BYTES: u64 = 8 << 20;
 
 impl Plan {
     /// Computes the plan.
@@ -259,15 +273,28 @@ impl Plan {
             threads: r.threads,
             weights: card.weights,
             kv: r.kv,
+            index_resident_bytes: 0,
             store_bytes_per_token: store_bytes_per_token(card, layout, r.kv),
             ram: RamPlan::default(),
         };
-        plan.ram = plan.ram_plan(card, layout, r);
+        plan.ram = plan.ram_plan(card);
+        plan.plan_index(layout, r);
         plan.check_ram(card, r)?;
         Ok(plan)
     }
 
-    fn ram_plan(&self, card: &Card, layout: AddressLayout, r: &Request) -> RamPlan {
+    /// The index gets what is wanted, or what a limit leaves, but for the pages that threads look at
+    /// and a little more.
+    fn plan_index(&mut self, layout: AddressLayout, r: &Request) {
+        let page = (StoreOptions::PAGE_BLOCKS_MAX * layout.index_bytes()) as u64;
+        let looked_at = search_threads() as u64 * page;
+        let least = looked_at + INDEX_BYTES_MIN;
+        let left = r.ram_bytes_max.map_or(u64::MAX, |max| max.saturating_sub(self.ram.total()));
+        self.ram.index = r.index_bytes.min(left).max(least);
+        self.index_resident_bytes = self.ram.index - looked_at;
+    }
+
+    fn ram_plan(&self, card: &Card) -> RamPlan {
         let per_token = card.geometry(BLOCK_TOKENS).f32_bytes_per_token() as u64;
         let block = per_token * BLOCK_TOKENS as u64;
         // One step's largest tensors: attention scores of all heads, the feed-forward layer, a
@@ -282,7 +309,8 @@ impl Plan {
             weights: weight_bytes(card, self.weights),
             window: self.capacity_tokens as u64 * per_token / 2 * 3,
             engine: ENGINE_BASE_BYTES + 4 * step as u64,
-            index: r.index_blocks as u64 * layout.encoded_bytes_max() as u64,
+            index: 0,
+            catalogue: CATALOGUE_BYTES,
             queue: (SPILL_QUEUE_BLOCKS as u64 + 4) * block,
             map: MAP_BYTES,
             gist: self.gist_bytes(card),
@@ -386,7 +414,7 @@ mod tests {
             kv: KvDtype::Int8,
             threads: 1,
             ram_bytes_max: None,
-            index_blocks: 1000,
+            index_bytes: 2 << 20,
         }
     }
 
@@ -403,8 +431,26 @@ mod tests {
         assert_eq!(p.capacity_tokens, 260 + 64 + 256 + 256, "more than window and chunk");
         let per_slot = card().geometry(64).values_per_token() as u64 * 3 * 4;
         assert_eq!(p.ram.window, p.capacity_tokens as u64 * per_slot);
-        let parts = [p.ram.weights, p.ram.engine, p.ram.index, p.ram.queue, p.ram.map];
-        assert_eq!(p.ram.total(), parts.iter().sum::<u64>() + p.ram.window);
+        let parts = [p.ram.weights, p.ram.engine, p.ram.index, p.ram.catalogue, p.ram.queue];
+        assert_eq!(p.ram.total(), parts.iter().sum::<u64>() + p.ram.window + p.ram.map);
+    }
+
+    #[test]
+    fn the_index_gets_what_is_left() {
+        let want = |index_bytes, ram_bytes_max| {
+            Plan::new(&card(), LAYOUT, &Request { index_bytes, ram_bytes_max, ..request() })
+        };
+        let free = want(100 << 20, None).unwrap();
+        assert_eq!(free.ram.index, 100 << 20);
+        let pages = free.ram.index - free.index_resident_bytes;
+        assert!(pages >= 256 * LAYOUT.index_bytes() as u64, "a page for each thread");
+        let limit = free.ram.total() - (60 << 20);
+        let tight = want(100 << 20, Some(limit)).unwrap();
+        assert_eq!((tight.ram.index, tight.ram.total()), (40 << 20, limit));
+        assert_eq!(tight.index_resident_bytes, (40 << 20) - pages);
+        let least = want(0, None).unwrap().ram.total();
+        assert_eq!(want(100 << 20, Some(least)).unwrap().ram.total(), least);
+        assert!(matches!(want(0, Some(least - 1)), Err(PlanError::Ram { .. })));
     }
 
     #[test]

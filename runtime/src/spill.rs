@@ -4,6 +4,8 @@
 //! buffers of blocks go round: a free list hands them out, the writer gives them back. A full
 //! queue hands the block back, and the session then waits: nothing is dropped to go faster.
 
+mod today;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,14 +14,16 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
 use lcedge_compress::quant;
 use lcedge_memory::{
-    BeaconRecord, BlockAddress, BlockId, BlockRecord, Geometry, GivenUp, KvBuf, KvDtype, Progress,
-    SourceId, SourceState, Span, Store,
+    BeaconRecord, BlockAddress, BlockId, BlockRecord, BlockState, Geometry, GivenUp, KvBuf,
+    KvDtype, Progress, SourceId, SourceState, Span, Store,
 };
 
 use crate::fates::Outcome;
 use crate::finder::Finder;
 use crate::limits::{BLOCK_TOKENS, COMMIT_BLOCKS_MAX, SPILL_QUEUE_BLOCKS};
 use crate::session::Point;
+
+use self::today::Today;
 
 /// Longest time that written blocks wait for their commit.
 const COMMIT_AFTER: Duration = Duration::from_secs(2);
@@ -102,15 +106,20 @@ pub enum SpillError {
 pub struct Written {
     /// Tokens of the block.
     pub tokens: u32,
-    /// Its id, or what kept it from being stored.
-    pub result: Result<BlockId, String>,
+    /// Its id and what is stored of it, or what kept it from being stored.
+    pub result: Result<(BlockId, BlockState), String>,
 }
 
 impl Written {
     /// What this means for the block's tokens.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
-        if self.result.is_ok() { Outcome::Stored } else { Outcome::Lost }
+        match self.result {
+            Ok((_, BlockState::Exact)) => Outcome::Stored,
+            Ok((_, BlockState::Beacons)) => Outcome::BeaconsOnly,
+            Ok((_, BlockState::Text)) => Outcome::TextOnly,
+            Err(_) => Outcome::Lost,
+        }
     }
 }
 
@@ -135,6 +144,7 @@ pub struct Spill {
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
     gist: Arc<Mutex<KeptGist>>,
+    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
 }
 
 /// A gist on its way to the store; only the latest counts.
@@ -154,7 +164,8 @@ pub fn gist_name(source: &str) -> String {
 impl Spill {
     /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
     /// addresses. A block has at most `beacons_max` beacons. Once `write_bytes_per_day` are used
-    /// up, blocks go without keys and values, and beyond a tenth more without beacons too.
+    /// up, blocks go without keys and values; beyond a tenth more without beacons too, and no room
+    /// is made for a disk budget by writing anew; beyond half more nothing is stored.
     ///
     /// # Errors
     /// [`SpillError::Store`] when the system gives no thread.
@@ -178,7 +189,9 @@ impl Spill {
         let gave_up = Arc::new(AtomicBool::new(false));
         let sparing = Arc::new(AtomicBool::new(false));
         let gist = Arc::new(Mutex::new(KeptGist::default()));
+        let note = Arc::new(Mutex::new(None));
         let mut writer = Writer {
+            note: Arc::clone(&note),
             gist: Arc::clone(&gist),
             gave_up: Arc::clone(&gave_up),
             sparing: Arc::clone(&sparing),
@@ -205,7 +218,7 @@ impl Spill {
         // Waiting on a channel allocates once a thread: here, and not in the middle of a stream.
         let _ = written.recv_timeout(Duration::from_micros(1));
         let (jobs, thread, waited) = (Some(jobs), Some(thread), Duration::ZERO);
-        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist })
+        Ok(Self { jobs, free, written, thread, waited, gave_up, sparing, gist, note })
     }
 
     /// An empty block to fill; waits for one when all are under way.
@@ -279,6 +292,12 @@ impl Spill {
         kept.source = Some(source);
     }
 
+    /// Keeps a note in the store ([`Store::set_note`]) with the next commit; only the latest counts.
+    pub fn keep_note(&self, name: &str, bytes: Vec<u8>) {
+        let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        *note = Some((name.to_owned(), bytes));
+    }
+
     /// Waits until everything handed over is durable and searchable; with `seal` the segment is
     /// ended as well.
     ///
@@ -349,6 +368,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
+    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
     gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
@@ -420,23 +440,27 @@ impl Writer {
         self.mid_chunk = true;
     }
 
-    fn store_block(&mut self, block: &Block) -> Result<BlockId, String> {
+    fn store_block(&mut self, block: &Block) -> Result<(BlockId, BlockState), String> {
         self.payload.clear();
         let kv = block.kv.view();
-        let left = self.left_today();
-        if left > Some(0) {
-            quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
-        } else {
-            // The fates are counted anew from the store.
-            self.sparing.store(true, Ordering::Release);
-            self.gave_up.store(true, Ordering::Release);
+        let today = self.today();
+        self.store.spare_rewrites(today >= Today::Text);
+        match today {
+            Today::All => {
+                quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
+            }
+            Today::Beacons | Today::Text => self.sparing.store(true, Ordering::Release),
+            Today::Nothing => {
+                self.sparing.store(true, Ordering::Release);
+                return Err("half more than today's write budget was written".to_owned());
+            }
         }
         let finder = self.finder.as_ref();
         let address =
             finder.map_or_else(BlockAddress::default, |f| f.block(kv, &block.memory_rows));
         self.condensed.clear();
         let held = block.beacons.view();
-        let holds = held.tokens() > 0 && left.is_some();
+        let holds = held.tokens() > 0 && today <= Today::Beacons;
         if holds {
             quant::encode(self.dtype, held, &mut self.condensed).map_err(|e| e.to_string())?;
         }
@@ -466,14 +490,18 @@ impl Writer {
             self.since = Instant::now();
         }
         self.uncommitted += 1;
-        Ok(id)
+        let state = match (self.payload.is_empty(), holds) {
+            (false, _) => BlockState::Exact,
+            (true, true) => BlockState::Beacons,
+            (true, false) => BlockState::Text,
+        };
+        Ok((id, state))
     }
 
-    /// Bytes that today may still write; `None` when a tenth more than that was written.
-    fn left_today(&self) -> Option<u64> {
-        let Some(budget) = self.write_bytes_per_day else { return Some(u64::MAX) };
-        let spent = self.store.written_today();
-        (spent <= budget.saturating_add(budget / 10)).then(|| budget.saturating_sub(spent))
+    /// What today may still write.
+    fn today(&self) -> Today {
+        let Some(budget) = self.write_bytes_per_day else { return Today::All };
+        Today::of(self.store.written_today(), budget)
     }
 
     /// Notes when a disk budget made the store give something up.
@@ -529,6 +557,11 @@ impl Writer {
                 .map_err(|e| SpillError::Store(e.to_string()))?;
         }
         self.store_gist()?;
+        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((name, bytes)) = note {
+            // Only a measurement: what is not kept is measured again.
+            let _ = self.store.set_note(&name, &bytes);
+        }
         self.store.commit().map_err(|e| SpillError::Store(e.to_string()))?;
         self.note_given_up();
         self.uncommitted = 0;
@@ -538,7 +571,7 @@ impl Writer {
     /// Stores the gist that was kept last. One that is larger than a point may be is left out, and
     /// so is one that the day's budget has no room for: a later run folds stored beacons instead.
     fn store_gist(&mut self) -> Result<(), SpillError> {
-        let may = self.left_today() > Some(0);
+        let may = self.today() == Today::All;
         let mut kept = self.gist.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(source) = kept.source.take() else { return Ok(()) };
         let name = self.names.iter().find(|(id, _)| *id == source).map(|(_, name)| name);

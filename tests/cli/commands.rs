@@ -151,18 +151,42 @@ fn benches_run_with_their_smallest_parameters() {
     for (name, fields) in [
         ("loop", vec!["loop_ratio", "tokens_per_second", "bare_tokens_per_second"]),
         ("tiers", vec!["rounds", "chunks"]),
-        ("recall", vec!["p50_ms", "p99_ms", "blocks"]),
+        ("recall", vec!["p50_ms", "p99_ms", "cold_p50_ms", "text_recall_10", "blocks"]),
+        ("recall --trained-address", vec!["p50_ms", "index_recall_10"]),
         ("open", vec!["session_p50_ms", "store_p50_ms"]),
         ("spill", vec!["blocks_per_second", "store_bytes"]),
     ] {
         let ran = world.json(&format!("bench {name} --smoke")).ok();
         let last = ran.events().pop().unwrap();
+        let name = name.split(' ').next().unwrap();
         assert_eq!((&last["event"], &last["name"]), (&"bench".into(), &name.into()));
         for field in fields {
             assert!(last[field].as_f64() > Some(0.0), "{field} in {last}");
         }
     }
     world.nothing_left();
+}
+
+/// The index of a store that grew is as large as it is; what is resident of it is what the plan says.
+#[test]
+fn a_grown_store_stays_within_its_ram() {
+    let world = World::new();
+    world.json("bench open --blocks 12000 --rounds 1 --store grown").ok();
+    let plan = world.json("plan --store grown").ok().one("plan");
+    let of = |value: &serde_json::Value| value.as_u64().unwrap();
+    let (mapped, total) = (of(&plan["index_mapped_bytes"]), of(&plan["ram_bytes"]));
+    assert!(mapped > 12 << 20 && of(&plan["ram"]["index"]) > mapped, "{plan}");
+    world.write("a.log", World::log(60));
+    world.write("b.log", World::log(70));
+    let free = world.json("stream --input a.log --store grown --ask Who?").ok().summary();
+    let limit = total - (13 << 20);
+    let words = format!("stream --input b.log --store grown --ask Who? --ram {limit}");
+    let tight = world.json(&words).ok().summary();
+    assert!(of(&tight["ram_planned_bytes"]) <= limit && of(&tight["ram_peak_bytes"]) <= limit);
+    assert!(of(&free["ram"]["index"]) >= mapped, "all of it is resident: {free}");
+    assert!(of(&tight["ram"]["index"]) < 5 << 20, "{tight}");
+    let less = of(&free["ram_peak_bytes"]).saturating_sub(of(&tight["ram_peak_bytes"]));
+    assert!(less > 6 << 20, "{less} bytes less were resident");
 }
 
 #[test]

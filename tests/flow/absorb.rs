@@ -150,7 +150,7 @@ fn beyond_the_write_budget_blocks_keep_text_and_beacons() {
     let dir = tempfile::tempdir().unwrap();
     let text = log(600);
     let mut config = World::default().config;
-    config.write_bytes_per_day = Some(150_000);
+    config.write_bytes_per_day = Some(900_000);
     let world = World { trained: true, config, ..World::default() };
     let mut s = world.open(dir.path());
     s.begin_source("a").unwrap();
@@ -165,7 +165,7 @@ fn beyond_the_write_budget_blocks_keep_text_and_beacons() {
     let stats = reader.stats().unwrap();
     assert!(stats.kv_blocks > 0 && stats.kv_blocks < stats.blocks, "{stats:?}");
     assert!(stats.beacon_blocks > stats.kv_blocks, "{stats:?}");
-    assert!(stats.written_today_bytes > 150_000, "{stats:?}");
+    assert!(stats.written_today_bytes > 900_000, "{stats:?}");
     // What has only text is found, read again, and the answer says so.
     let ids = reader.blocks_of(reader.sources()[0].id);
     let last = *ids.last().unwrap();
@@ -182,4 +182,40 @@ fn beyond_the_write_budget_blocks_keep_text_and_beacons() {
     let after = s.reader().unwrap().stats().unwrap();
     assert!(after.blocks > stats.blocks);
     assert_eq!(after.kv_blocks, stats.kv_blocks);
+}
+
+/// Far beyond a day's write budget nothing is stored: the fates say that it is dropped, and the
+/// source stays where it was stored to, so that it is read again later.
+#[test]
+fn far_beyond_the_write_budget_nothing_is_stored_and_nothing_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = log(600);
+    let mut config = World::default().config;
+    config.write_bytes_per_day = Some(250_000);
+    let world = World { config, ..World::default() };
+    let mut s = world.open(dir.path());
+    s.begin_source("a").unwrap();
+    s.feed(text.as_bytes()).unwrap();
+    s.flush().unwrap();
+    let fates = s.fates();
+    let window = s.window().recent() as u64;
+    // What is in the window is there, whatever is stored of it.
+    assert!(fates.resident >= window && fates.text > 0 && fates.dropped > 0, "{fates:?}");
+    let stats = s.reader().unwrap().stats().unwrap();
+    // The last commit is counted when it is made.
+    assert!(stats.written_today_bytes < 500_000, "{stats:?}");
+    s.finish_source().unwrap();
+    s.close().unwrap();
+    config.write_bytes_per_day = None;
+    let world = World { config, ..World::default() };
+    let mut s = world.open(dir.path());
+    let start = s.begin_source("a").unwrap().absorbed_bytes;
+    assert!(start < text.len() as u64 / 2, "{start}");
+    s.feed(&text.as_bytes()[start as usize..]).unwrap();
+    s.finish_source().unwrap();
+    s.flush().unwrap();
+    let reader = s.reader().unwrap();
+    let blocks = reader.blocks_of(reader.sources()[0].id);
+    let all: Vec<u8> = blocks.iter().flat_map(|id| reader.text(*id).unwrap()).collect();
+    assert_eq!(all, text.as_bytes());
 }

@@ -141,7 +141,7 @@ impl World {
             kv: self.kv,
             threads: 1,
             ram_bytes_max: None,
-            index_blocks: 100,
+            index_bytes: 0,
         };
         let engine = self.engine(8);
         Plan::new(engine.card(), layout, &request).unwrap()

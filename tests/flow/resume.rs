@@ -7,7 +7,7 @@ use lcedge::limits::PIECE_BYTES;
 use lcedge::session::Session;
 use lcedge_memory::KvDtype;
 
-use crate::bytes::{World, log};
+use crate::bytes::{World, log, options};
 
 #[test]
 fn a_second_run_continues_and_restores_the_window() {
@@ -226,5 +226,58 @@ fn after_a_kill_the_same_blocks_are_in_attention() {
                 assert!(off > 2.0 * tolerance, "{off}");
             }
         }
+    }
+}
+
+/// Blocks are read where that was measured to be quicker than computing them, and computed again
+/// where not: for the window of a second run, and for a question.
+#[test]
+fn blocks_are_read_or_computed_as_the_store_says_what_it_costs() {
+    use lcedge::RecallMode;
+    use lcedge::cost::{Cost, Measured};
+    use lcedge_targets::Engine;
+    let text = log(300);
+    let (first, rest) = text.split_at(text.len() - 700);
+    for (read_ns, compute_ns, reads) in [(1, 1 << 50, true), (1 << 50, 1, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = World::default().open(dir.path());
+        s.begin_source("a.log").unwrap();
+        s.feed(first.as_bytes()).unwrap();
+        s.drain(false).unwrap();
+        let measured = s.cost().measured();
+        assert!(measured.compute_ns.is_some_and(|ns| ns > 0), "{measured:?}");
+        let name = s.cost().name().to_owned();
+        s.close().unwrap();
+        let kept = lcedge_memory::Reader::open(dir.path(), &options()).unwrap();
+        let note = kept.note(&name).unwrap().unwrap();
+        assert_eq!(serde_json::from_slice::<Measured>(&note).unwrap(), measured);
+        drop(kept);
+        let mut store = lcedge_memory::Store::open(dir.path(), &options()).unwrap();
+        let figures = Measured { read_ns: Some(read_ns), compute_ns: Some(compute_ns), ..measured };
+        store.set_note(&name, &serde_json::to_vec(&figures).unwrap()).unwrap();
+        store.commit().unwrap();
+        drop(store);
+
+        let mut s = World::default().open(dir.path());
+        assert_eq!(s.cost().measured(), figures);
+        let answer = s.ask(&Question::new("0042 host2")).unwrap();
+        let as_text = answer.recall == RecallMode::Text;
+        assert_eq!(as_text, !reads, "{:?}", answer.recall);
+        let before = s.counters();
+        s.begin_source("a.log").unwrap();
+        s.feed(rest.as_bytes()).unwrap();
+        s.finish_source().unwrap();
+        s.flush().unwrap();
+        let after = s.counters();
+        let restored = after.restored_tokens - before.restored_tokens;
+        let computed = after.prefilled_tokens - before.prefilled_tokens;
+        assert!(if reads { restored > 4 * computed } else { computed > 4 * restored }, "{after:?}");
+        let reader = s.reader().unwrap();
+        let source = reader.sources()[0].id;
+        let blocks = reader.blocks_of(source);
+        let all: Vec<u8> = blocks.iter().flat_map(|id| reader.text(*id).unwrap()).collect();
+        assert_eq!(all, text.as_bytes());
+        let engine = crate::bytes::engine(8);
+        assert_eq!(Cost::new(engine.card(), "fake").name(), name);
     }
 }

@@ -386,6 +386,38 @@ pub(super) fn put_wear(tx: &Transaction<'_>, wear: Wear) -> Result<(), Catalogue
     Ok(())
 }
 
+/// Notes lie beside the store's own values.
+const NOTE: &str = "note/";
+
+pub(super) fn note(tx: &Transaction<'_>, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let key = format!("{NOTE}{name}");
+    Ok(tx.prepare_cached(sql)?.query_row([key], |r| r.get(0)).optional()?)
+}
+
+pub(super) fn notes(
+    tx: &Transaction<'_>,
+    prefix: &str,
+) -> Result<Vec<(String, Vec<u8>)>, CatalogueError> {
+    let sql = "SELECT substr(key, ?1), value FROM meta
+        WHERE substr(key, 1, length(?2)) = ?2 ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let key = format!("{NOTE}{prefix}");
+    let rows =
+        statement.query_map(params![NOTE.len() as i64 + 1, key], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn put_note(
+    tx: &Transaction<'_>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), CatalogueError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(params![format!("{NOTE}{name}"), bytes])?;
+    Ok(())
+}
+
 /// Counts a change of rows that is no appending.
 pub(super) fn raise_revision(tx: &Transaction<'_>) -> Result<(), CatalogueError> {
     let next = revision(tx)? + 1;

@@ -3,11 +3,20 @@
 //! A page never changes. Blocks that are new are held one by one ([`crate::snapshot`]) until there
 //! are enough of them for a page; then RAM no longer holds anything of them.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::tile::{AddressRef, AddressTiles, LANE, Lane, Region, lanes_of, lanes_per_group};
+use super::{
+    gauge::Gauge,
+    tile::{AddressRef, AddressTiles, LANE, Lane, Region, lanes_of, lanes_per_group},
+};
 use crate::{
     AddressLayout, BlockId,
     format::page::{
@@ -57,6 +66,9 @@ pub(crate) struct Page {
     lanes: Lanes,
     header: PageHeader,
     key: u64,
+    gauge: Arc<Gauge>,
+    /// It was looked at since it was given back: it counts as resident.
+    touched: AtomicBool,
 }
 
 /// Why a file is not a page that can be used.
@@ -132,6 +144,7 @@ impl Page {
         lanes: Lanes,
         store: [u8; 16],
         layout: AddressLayout,
+        gauge: &Arc<Gauge>,
     ) -> Result<Self, NotAPage> {
         let all = lanes.all();
         let [first, second, ..] = all else { return Err(NotAPage("page length")) };
@@ -148,17 +161,59 @@ impl Page {
         if header.blocks == 0 || usize::from(header.unit) != unit(layout) {
             return Err(NotAPage("page shape"));
         }
-        let page = Self { lanes, header, key };
-        let tables = page.lanes.all().get(HEADER_LANES..page.vectors_at());
+        let (gauge, touched) = (Arc::clone(gauge), AtomicBool::new(false));
+        let page = Self { lanes, header, key, gauge, touched };
+        let tables = page.all().get(HEADER_LANES..page.vectors_at());
         if tables.ok_or(NotAPage("page length")).map(sum)? != header.table_checksum {
             return Err(NotAPage("page table checksum"));
         }
+        page.done();
         Ok(page)
+    }
+
+    /// All lanes, to be looked at.
+    fn all(&self) -> &[Lane] {
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touch();
+        }
+        self.lanes.all()
+    }
+
+    #[cold]
+    fn touch(&self) {
+        if matches!(self.lanes, Lanes::Map(_)) && !self.touched.swap(true, Ordering::Relaxed) {
+            self.gauge.add(self.bytes());
+        }
+    }
+
+    /// It was gone through: it stays resident only where there is room for it.
+    pub(crate) fn done(&self) {
+        if self.gauge.is_full() {
+            self.give_back();
+        }
+    }
+
+    /// Lets go of it; it is mapped again when it is looked at. Whoever looks at it meanwhile is not
+    /// disturbed.
+    pub(crate) fn give_back(&self) {
+        if let Lanes::Map(map) = &self.lanes {
+            map.give_back();
+            if self.touched.swap(false, Ordering::Relaxed) {
+                self.gauge.take(self.bytes());
+            }
+        }
+    }
+
+    /// Whether it counts as resident.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
     }
 
     /// Whether the vectors are those that were written.
     pub(crate) fn vectors_right(&self) -> bool {
-        sum(self.vectors()) == self.header.vectors_checksum
+        let right = sum(self.vectors()) == self.header.vectors_checksum;
+        self.done();
+        right
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -202,7 +257,7 @@ impl Page {
 
     /// All vectors of all heads.
     pub(crate) fn vectors(&self) -> &[Lane] {
-        self.lanes.all().get(self.vectors_at()..).unwrap_or(&[])
+        self.all().get(self.vectors_at()..).unwrap_or(&[])
     }
 
     /// The vectors of one head of all blocks.
@@ -219,7 +274,7 @@ impl Page {
 
     /// Id of block `at`.
     pub(crate) fn id(&self, at: usize) -> BlockId {
-        let lane = self.lanes.all().get(HEADER_LANES + ENTRY_LANES * at);
+        let lane = self.all().get(HEADER_LANES + ENTRY_LANES * at);
         lane.map_or(BlockId(0), |l| entry_id(&l.0))
     }
 
@@ -227,8 +282,7 @@ impl Page {
     pub(crate) fn entry(&self, at: usize) -> Entry {
         let mut bytes = [0; ENTRY];
         let first = HEADER_LANES + ENTRY_LANES * at;
-        for (part, lane) in
-            bytes.chunks_exact_mut(LANE).zip(self.lanes.all().get(first..).unwrap_or(&[]))
+        for (part, lane) in bytes.chunks_exact_mut(LANE).zip(self.all().get(first..).unwrap_or(&[]))
         {
             part.copy_from_slice(&lane.0);
         }
@@ -238,9 +292,19 @@ impl Page {
     /// Head `head` of block `at`.
     pub(crate) fn head(&self, head: usize, at: usize) -> HeadEntry {
         let n = head * self.len() + at;
-        let lane = self.lanes.all().get(self.heads_at() + n / HEADS_PER_LANE);
+        let lane = self.all().get(self.heads_at() + n / HEADS_PER_LANE);
         lane.map_or(HeadEntry { first: 0, vectors: 0, scale: 0.0, mean: 0.0, spread: 1.0 }, |l| {
             HeadEntry::decode(&l.0, n % HEADS_PER_LANE * HEAD)
+        })
+    }
+
+    /// Head `head` of every block, in order.
+    pub(crate) fn heads_of_all(&self, head: usize) -> impl Iterator<Item = HeadEntry> {
+        let lanes = self.all().get(self.heads_at()..).unwrap_or(&[]);
+        let first = head * self.len();
+        (first..first + self.len()).filter_map(|n| {
+            let lane = lanes.get(n / HEADS_PER_LANE)?;
+            Some(HeadEntry::decode(&lane.0, n % HEADS_PER_LANE * HEAD))
         })
     }
 
@@ -271,6 +335,14 @@ impl Page {
     pub(crate) fn heads_of(&self, at: usize) -> Option<Vec<HeadEntry>> {
         let heads: Vec<HeadEntry> = (0..self.heads()).map(|h| self.head(h, at)).collect();
         heads.iter().any(|h| h.vectors > 0).then_some(heads)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if *self.touched.get_mut() {
+            self.gauge.take(self.header.file_bytes);
+        }
     }
 }
 

@@ -52,8 +52,14 @@ impl<'a> Scan<'a> {
 
     pub(super) fn part(&mut self, part: &Part<'a>, top: &mut Top) {
         match part {
-            Part::Page(page) if self.snapshot.unit() < GROUP => self.shared_groups(page, top),
-            Part::Page(page) => self.own_groups(page, top),
+            Part::Page(page) => {
+                if self.snapshot.unit() < GROUP {
+                    self.shared_groups(page, top);
+                } else {
+                    self.own_groups(page, top);
+                }
+                page.done();
+            }
             Part::Tail(chunk) => self.tail(chunk, top),
         }
     }
@@ -116,7 +122,7 @@ impl<'a> Scan<'a> {
         }
         let dots = &mut self.dots[..places];
         self.heads.clear();
-        self.heads.extend((0..page.len()).map(|at| page.head(h, at)));
+        self.heads.extend(page.heads_of_all(h));
         self.sums.clear();
         self.sums.resize(page.len(), 0.0);
         // Places count over the whole page, dot products over this region.

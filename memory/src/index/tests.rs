@@ -1,9 +1,12 @@
 //! The index against brute force over addresses as they were given.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::{
     Pass,
+    gauge::Gauge,
     kernel::Kernel,
     page::{self, Page},
     search,
@@ -78,7 +81,8 @@ fn brute(q: &AddressQuery, a: &BlockAddress, dim: usize) -> f64 {
 /// All blocks in pages of `page` blocks, but for what is left over.
 fn snapshot(addresses: &[BlockAddress], dim: usize, vectors_max: u16, page: usize) -> Snapshot {
     let layout = AddressLayout { heads: 2, vectors_max, dim: dim as u16 };
-    let mut snapshot = Snapshot::new(layout);
+    let gauge = Arc::new(Gauge::new(None));
+    let mut snapshot = Snapshot::new(layout, Arc::clone(&gauge));
     for (n, a) in addresses.iter().enumerate() {
         let info = BlockInfo {
             id: BlockId(n as u64 + 1),
@@ -102,7 +106,7 @@ fn snapshot(addresses: &[BlockAddress], dim: usize, vectors_max: u16, page: usiz
                 let tail: Vec<&TailEntry> = snapshot.tail().map(|e| &**e).collect();
                 let lanes = page::encode(1, [5; 16], layout, &tail);
                 let lanes = page::Lanes::Ram(lanes.into());
-                Page::new(lanes, [5; 16], layout).unwrap()
+                Page::new(lanes, [5; 16], layout, &gauge).unwrap()
             };
             assert!(folded.vectors_right());
             snapshot.fold(folded.into());

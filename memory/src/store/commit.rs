@@ -38,20 +38,23 @@ impl Store {
         let segments: Vec<SegmentRow> =
             self.closing.iter().chain(&self.active).map(Active::row).collect();
         let bad = self.shared.quarantined_unsaved();
+        let wear = self.wear();
         let batch = Batch {
             sources: &rows,
             segments: &segments,
             blocks: &self.pending,
             quarantined: &bad,
             sessions: &self.sessions,
+            notes: &self.notes,
             next_id: Some(self.next_id),
-            wear: Some(self.bytes.wear),
+            wear: Some(wear),
             ..Batch::default()
         };
         let any = !(rows.is_empty()
             && self.pending.is_empty()
             && bad.is_empty()
-            && self.sessions.is_empty());
+            && self.sessions.is_empty()
+            && self.notes.is_empty());
         if any && let Err(e) = self.catalogue.apply(&batch) {
             return Err(self.catalogue_failed(e));
         }
@@ -63,6 +66,7 @@ impl Store {
         self.changed.clear();
         self.restated.clear();
         self.sessions.clear();
+        self.notes.clear();
         self.bytes.pending = 0;
         self.bytes.catalogue = self.catalogue.bytes();
         self.fold();
@@ -79,7 +83,7 @@ impl Store {
             let _ = self.catalogue.shrink();
             self.bytes.catalogue = self.catalogue.bytes();
         }
-        if over(self) && self.options.when_full == WhenFull::GiveUp {
+        if over(self) && self.options.when_full == WhenFull::GiveUp && !self.spares {
             let _ = self.make_room(0);
         }
     }
@@ -98,7 +102,7 @@ impl Store {
             let Ok(page) = pages::write(&self.shared, &blocks) else { return };
             self.count(page.bytes());
             let rows = [pages::row(&page)];
-            let wear = Some(self.bytes.wear);
+            let wear = Some(self.wear());
             let batch = Batch { pages: &rows, wear, ..Batch::default() };
             if self.catalogue.apply(&batch).is_err() {
                 let _ = self.shared.storage.remove(&pages::file_name(page.number()));
@@ -214,7 +218,7 @@ impl Store {
             }
             let active = self.closing.swap_remove(at);
             let rows = [SegmentRow { sealed: true, ..active.row() }];
-            let wear = Some(self.bytes.wear);
+            let wear = Some(self.wear());
             let batch = Batch { segments: &rows, wear, ..Batch::default() };
             if let Err(e) = self.catalogue.apply(&batch) {
                 // The footer says the same: opening finds it.

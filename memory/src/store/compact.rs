@@ -81,7 +81,7 @@ impl Store {
         let gone: Vec<u32> = run.iter().map(|p| p.number()).collect();
         self.count(page.bytes());
         let rows = [pages::row(&page)];
-        let wear = Some(self.bytes.wear);
+        let wear = Some(self.wear());
         let batch = Batch { pages: &rows, pages_gone: &gone, wear, ..Batch::default() };
         self.catalogue.apply(&batch)?;
         self.bytes.wear_saved = self.bytes.wear;

@@ -121,6 +121,8 @@ pub(crate) fn open_locked(
         pending: Vec::new(),
         changed: BTreeSet::new(),
         restated: BTreeSet::new(),
+        notes: Vec::new(),
+        spares: false,
         sessions: Vec::new(),
         newest: newest(&contents),
         begun: BTreeSet::new(),

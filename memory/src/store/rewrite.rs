@@ -194,6 +194,7 @@ impl Store {
             }
             files.push((r.old, r.active, r.row.is_some()));
         }
+        let wear = self.wear();
         let batch = Batch {
             segments: &rows,
             blocks: &blocks,
@@ -202,7 +203,7 @@ impl Store {
             sessions,
             pages: &pages.rows,
             pages_gone: &pages.gone,
-            wear: Some(self.bytes.wear),
+            wear: Some(wear),
             ..Batch::default()
         };
         if let Err(e) = self.catalogue.apply(&batch) {

@@ -14,6 +14,7 @@ mod model;
 mod order;
 mod power;
 mod rebuild;
+mod resident;
 mod round_trip;
 mod search;
 mod sessions;

@@ -36,7 +36,8 @@ fn blocks_come_back_at_every_stage_mapped_or_not() {
         check_all(&reader, &ids);
         let stats = reader.stats().unwrap();
         assert!(stats.segments > 3, "{stats:?}");
-        assert_eq!(stats.mapped_segments, if map.maps_sealed() { stats.segments } else { 0 });
+        // A few are held open, the rest is opened when it is read.
+        assert_eq!(stats.mapped_segments > 0, map.maps_sealed(), "{stats:?}");
         drop((store, reader));
         let outside = Reader::open(dir.path(), &options).unwrap();
         check_all(&outside, &ids);

@@ -365,7 +365,7 @@ pub(crate) enum BenchCommand {
     /// Whether resident memory and speed stay flat while the store grows
     Growth(GrowthArgs),
     /// Search, fuse, read and place, without the model's own time
-    Recall(BlocksArgs),
+    Recall(RecallArgs),
     /// Opening: model, library, store
     Open(BlocksArgs),
     /// Writing blocks to the store
@@ -404,6 +404,21 @@ pub(crate) struct GrowthArgs {
     /// As small as it can be: shows that it works, measures nothing
     #[arg(long)]
     pub(crate) smoke: bool,
+}
+
+/// `bench recall`.
+#[derive(Debug, Args)]
+pub(crate) struct RecallArgs {
+    #[command(flatten)]
+    pub(crate) of: BlocksArgs,
+    /// Addresses of the size of SmolLM2's trained memory (4 vectors of 128 values a block, 1 a
+    /// question), made up, whatever the model: with a tiny model a store of many blocks is small
+    #[arg(long)]
+    pub(crate) trained_address: bool,
+    /// Questions asked after the store left the page cache; as many as warm ones, 40 at most, when
+    /// not given
+    #[arg(long, value_name = "N")]
+    pub(crate) cold: Option<usize>,
 }
 
 /// Benches over a store of synthetic blocks.

@@ -33,6 +33,42 @@ pub(crate) fn written_bytes() -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
 }
 
+/// Bytes that this process has had read from disk, where the system tells: what the page cache had
+/// is not among them.
+pub(crate) fn disk_read_bytes() -> Option<u64> {
+    let io = fs::read_to_string("/proc/self/io").ok()?;
+    io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?.trim().parse().ok()
+}
+
+/// Takes the files of a folder and below out of the page cache, as far as nobody has them mapped.
+/// What was written is synced first: only clean pages go.
+pub(crate) fn evict(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            evict(&path)?;
+        } else {
+            let file = fs::File::open(&path)?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the files of a folder and below, so that they are in the page cache, as far as it has room.
+pub(crate) fn warm(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            warm(&path)?;
+        } else {
+            std::io::copy(&mut fs::File::open(&path)?, &mut std::io::sink())?;
+        }
+    }
+    Ok(())
+}
+
 /// Processor time of this process so far, all threads, user and system; `None` where the system
 /// does not tell.
 pub(crate) fn cpu_time() -> Option<Duration> {

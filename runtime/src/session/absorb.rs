@@ -1,5 +1,7 @@
 //! Absorbing: `tokens -> chunk -> step -> spill -> evict -> fold`.
 
+use std::time::Instant;
+
 use lcedge_memory::{Progress, SourceId, SourceState};
 
 use super::{OpenSource, Session, Waiting, now_unix_ms};
@@ -304,7 +306,9 @@ impl Session {
             memory,
             beacons,
         };
+        let start = Instant::now();
         self.window.step(&s.ids, wanted, &mut self.out)?;
+        self.cost.note_computed(chunk.tokens, start.elapsed());
         self.take_beacons()?;
         self.counters.tokens_read_by_model += chunk.tokens as u64;
         self.ledger.absorb(chunk.tokens as u64);

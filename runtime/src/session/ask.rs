@@ -232,9 +232,12 @@ impl Session {
         let search = Instant::now();
         let mut passages = self.search(question, probed.query.as_ref())?;
         let searched = search.elapsed();
-        if question.recall.is_none() && self.lacks_kv(&passages.blocks) {
-            // Where keys and values were given up, the text is encoded again, and the answer says
-            // so.
+        if question.recall.is_none()
+            && !passages.blocks.is_empty()
+            && (self.lacks_kv(&passages.blocks) || !self.cost.reads())
+        {
+            // Where keys and values were given up, or take longer to read than to compute, the text
+            // is encoded again, and the answer says so.
             recall = RecallMode::Text;
         }
         let mut placed = Placed {
@@ -374,7 +377,9 @@ impl Session {
             let room = self.plan.ask_recall_tokens.saturating_sub(n);
             let ids = &ids[..ids.len().min(room)];
             for part in ids.chunks(self.plan.chunk_tokens) {
+                let start = Instant::now();
                 self.window.step(part, Wanted::default(), &mut self.out)?;
+                self.cost.note_computed(part.len(), start.elapsed());
                 n += part.len();
             }
         }

@@ -28,6 +28,7 @@ use lcedge_targets::{Engine, StepOutput};
 
 use crate::beacons::Beacons;
 use crate::config::{MemoryMode, SessionConfig};
+use crate::cost::Cost;
 use crate::error::{AbsorbError, OpenError};
 use crate::fates::{Fates, Ledger, Left};
 use crate::finder::Finder;
@@ -55,8 +56,8 @@ const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up th
 
 /// Said once when a day's write budget is used up.
 const SPARING: &str = "today's write budget is used up: what is read from now on is stored as \
-    text, address and beacons, without keys and values, until tomorrow (UTC); --write-rate \
-    changes it";
+    text, address and beacons, without keys and values, and, when much more is read, as text or \
+    not at all, until tomorrow (UTC); --write-rate changes it";
 
 /// How a session holds its store.
 pub enum Access {
@@ -185,6 +186,8 @@ pub struct Session {
     resume: Option<point::Resume>,
     counters: Counters,
     times: RecallTimes,
+    /// What reading and computing blocks costs here.
+    cost: Cost,
     warning: Option<String>,
     failed: Option<String>,
     out: StepOutput,
@@ -244,6 +247,7 @@ impl Session {
         };
         let condensed_max = if condenser.is_some() { plan.condensed_tokens } else { 0 };
         let row = finder.as_ref().map_or(0, |f| f.memory_row());
+        let cost = cost_of(engine.as_ref(), reader.as_ref());
         let mut session = Self {
             window: Window::new(engine, plan.window_sizes()),
             codec,
@@ -281,6 +285,7 @@ impl Session {
             resume: None,
             counters: Counters::default(),
             times: RecallTimes::default(),
+            cost,
             warning: None,
             failed: None,
             out: StepOutput::default(),
@@ -331,6 +336,12 @@ impl Session {
         &self.times
     }
 
+    /// What reading and computing blocks costs on this machine, as far as it was measured.
+    #[must_use]
+    pub const fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
     /// How long the session waited for the store's writer.
     #[must_use]
     pub fn spill_wait(&self) -> Duration {
@@ -371,20 +382,23 @@ impl Session {
         let beacons = self.beacons.as_ref().map_or(0, Beacons::covers);
         let folded = self.gist.as_ref().map_or(0, Gist::covers);
         let kept: u64 = self.condensed.covers.iter().copied().map(u64::from).sum();
-        let fates = self.ledger.fates(recalled as u64, kept + beacons as u64 + folded);
-        match self.spill.as_ref().is_some_and(Spill::gave_up) {
-            true => fates.given_up(self.ledger.stored(), self.left()),
-            false => fates,
-        }
+        let gave_up = self.spill.as_ref().is_some_and(Spill::gave_up);
+        let left = gave_up.then(|| self.left());
+        self.ledger.fates_of(recalled as u64, kept + beacons as u64 + folded, left)
     }
 
-    /// What is left of the tokens that this session stored.
+    /// What is left of the tokens that this session stored and that are not in the window.
     fn left(&self) -> Left {
         let mut left = Left::default();
         let (Some(reader), Some(first)) = (&self.reader, self.first_own) else { return left };
         let all = reader.sources().into_iter().flat_map(|s| reader.blocks_of(s.id));
-        for info in all.filter(|id| *id >= first).filter_map(|id| reader.block(id).ok()) {
-            let tokens = u64::from(info.tokens);
+        let mut own: Vec<BlockId> = all.filter(|id| *id >= first).collect();
+        own.sort_unstable();
+        let mut in_window = self.ledger.stored_in_window();
+        for info in own.into_iter().rev().filter_map(|id| reader.block(id).ok()) {
+            let resident = in_window.min(u64::from(info.tokens));
+            in_window -= resident;
+            let tokens = u64::from(info.tokens) - resident;
             match info.state() {
                 BlockState::Exact => left.exact += tokens,
                 BlockState::Beacons => left.beacons += tokens,
@@ -400,7 +414,7 @@ impl Session {
             while let Some(w) = spill.written() {
                 self.ledger.settle(w.outcome());
                 match w.result {
-                    Ok(id) => {
+                    Ok((id, _)) => {
                         self.first_own.get_or_insert(id);
                     }
                     Err(e) => {
@@ -428,6 +442,7 @@ impl Session {
     /// # Errors
     /// [`AbsorbError::Spill`] with the store's own words.
     pub fn flush(&mut self) -> Result<(), AbsorbError> {
+        self.keep_cost();
         if let Some(spill) = &mut self.spill {
             spill.flush(false)?;
         }
@@ -440,7 +455,17 @@ impl Session {
     /// # Errors
     /// [`SpillError`] with the store's own words.
     pub fn close(mut self) -> Result<(), SpillError> {
+        self.keep_cost();
         self.spill.take().map_or(Ok(()), Spill::close)
+    }
+
+    /// Hands what was measured to the store, where it says something new.
+    fn keep_cost(&mut self) {
+        if let Some(spill) = &self.spill
+            && let Some(note) = self.cost.note()
+        {
+            spill.keep_note(self.cost.name(), note);
+        }
     }
 
     /// Closes the store as [`Session::close`] does and gives what the session was made of back,
@@ -471,6 +496,17 @@ impl Session {
             self.failed = Some(error.to_string());
         }
     }
+}
+
+/// What was measured of this engine, as the store keeps it.
+fn cost_of(engine: &dyn Engine, reader: Option<&Reader>) -> Cost {
+    let mut cost = Cost::new(engine.card(), engine.device().0);
+    // Only a measurement: what cannot be read is made again.
+    let kept = reader.and_then(|r| r.note(cost.name()).ok().flatten());
+    if let Some(note) = kept {
+        cost.take_over(&note);
+    }
+    cost
 }
 
 /// The condensed tier: beacons where the model has them, else a condenser, or none.

@@ -19,8 +19,12 @@ use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, RECALL_BLOCKS_MAX, STALE_QUE
 use crate::rank::{Fusion, Ranked};
 use crate::window::Laying;
 
-/// A stale recall may take this share of a chunk's time; beyond it, chunks are skipped.
-const STALE_SHARE_MAX: u32 = 20;
+/// Stale recalls may take one in so much of the time of absorbing, however large the store is: after
+/// one, as many chunks are skipped as that takes.
+const STALE_SHARE: u128 = 64;
+
+/// Most chunks that are skipped.
+const SKIP_MAX: u128 = 4096;
 
 /// Blocks on either side that may be needed to complete a block's lines.
 const NEIGHBOURS_MAX: i32 = 3;
@@ -152,6 +156,12 @@ fn with_neighbours(reader: &Reader, id: BlockId) -> Vec<(BlockId, usize)> {
     all
 }
 
+/// Chunks without recall after one that took so long, where a chunk takes so long.
+fn chunks_to_skip(took: Duration, chunk: Duration) -> u32 {
+    let ratio = took.as_micros() * STALE_SHARE / chunk.as_micros().max(1);
+    u32::try_from(ratio.min(SKIP_MAX)).unwrap_or(u32::MAX)
+}
+
 impl Session {
     /// Lays the gist, condensed states and `blocks` (of `tokens` tokens together) into the memory
     /// region, in this order; a block that cannot be read is left out and counted.
@@ -194,11 +204,13 @@ impl Session {
         lay_beacons(&mut laying, shown(&self.beacons, lost, taken), shuffled)?;
         for &id in blocks {
             let Some(reader) = &self.reader else { break };
+            let start = Instant::now();
             let read = read_block(reader, id, &mut s.payload, &mut s.kv);
             match read {
                 Ok(n) => {
                     if laying.piece(s.kv.view())? {
                         self.recalled.push((id, n));
+                        self.cost.note_read(n, start.elapsed());
                     }
                 }
                 Err(e) => damaged = Some(e),
@@ -262,8 +274,7 @@ impl Session {
         self.times.stale_count += 1;
         self.times.stale += took;
         if let Some(chunk) = chunk {
-            let ratio = took.as_micros() * u128::from(STALE_SHARE_MAX) / chunk.as_micros().max(1);
-            self.times.skip = u32::try_from(ratio).unwrap_or(u32::MAX).min(64);
+            self.times.skip = chunks_to_skip(took, chunk);
         }
         Ok(())
     }
@@ -341,4 +352,23 @@ pub(super) fn read_block(
     let tokens = usize::from(info.tokens);
     quant::decode(dtype, payload, tokens, kv).map_err(|e| e.to_string())?;
     Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_long_a_recall_takes_its_share_stays() {
+        let ms = Duration::from_millis;
+        // A small store: every chunk has a recall.
+        assert_eq!(chunks_to_skip(Duration::from_micros(300), ms(40)), 0);
+        for took in [1, 5, 20, 100] {
+            let skipped = u64::from(chunks_to_skip(ms(took), ms(40)));
+            let share = took as f64 / (40 * (skipped + 1)) as f64;
+            assert!(share <= 1.0 / 64.0, "{took} ms: {share}");
+        }
+        assert_eq!(chunks_to_skip(Duration::from_secs(9999), ms(1)), 4096);
+        assert_eq!(chunks_to_skip(ms(1), Duration::ZERO), 4096);
+    }
 }

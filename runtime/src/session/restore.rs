@@ -1,5 +1,7 @@
 //! Bringing the recent region back from the store, without reading its text again.
 
+use std::time::Instant;
+
 use lcedge_compress::quant;
 use lcedge_memory::{BlockId, KvBuf, Reader, SourceId};
 
@@ -84,7 +86,10 @@ impl Session {
     fn can_restore(&mut self, reader: &Reader, id: BlockId) -> bool {
         let s = &mut self.scratch;
         let whole = match reader.block(id).map(|b| b.kv) {
-            Ok(Some(_)) => read_block(reader, id, &mut s.payload, &mut s.kv).map(|_| ()),
+            // By its checksum: it is decoded when it is placed.
+            Ok(Some(_)) => {
+                reader.payload(id, &mut s.payload).map(|_| ()).map_err(|e| e.to_string())
+            }
             _ => tokens_of(reader, id, &mut s.ids),
         };
         if let Err(e) = &whole {
@@ -94,19 +99,25 @@ impl Session {
         whole.is_ok()
     }
 
-    /// Brings one block back as the newest of the recent region: from its keys and values, or,
-    /// where they were given up, by running its tokens again.
+    /// Brings one block back as the newest of the recent region: from its keys and values, or, where
+    /// they were given up or take longer to read than to compute, by running its tokens again.
     fn restore_block(&mut self, reader: &Reader, id: BlockId) -> Result<(), AbsorbError> {
         let Ok(info) = reader.block(id) else { return Ok(()) };
         let s = &mut self.scratch;
-        let n = if info.kv.is_some() {
+        let start = Instant::now();
+        // Where reading costs more than computing, tokens are run again that are as good as read.
+        let read =
+            info.kv.is_some() && (self.cost.reads() || tokens_of(reader, id, &mut s.ids).is_err());
+        let n = if read {
             let n = read_block(reader, id, &mut s.payload, &mut s.kv).map_err(AbsorbError::Read)?;
             self.window.append_placed(s.kv.view())?;
             self.counters.restored_tokens += n as u64;
+            self.cost.note_read(n, start.elapsed());
             n
         } else {
             tokens_of(reader, id, &mut s.ids).map_err(AbsorbError::Read)?;
             self.window.step(&s.ids, Wanted::default(), &mut self.out)?;
+            self.cost.note_computed(s.ids.len(), start.elapsed());
             self.counters.tokens_read_by_model += s.ids.len() as u64;
             self.counters.prefilled_tokens += s.ids.len() as u64;
             s.ids.len()

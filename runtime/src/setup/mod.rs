@@ -277,7 +277,7 @@ pub fn open(options: &SetupOptions, tell: Tell<'_>) -> Result<Ready, SetupError>
     let card = prepared.card.clone();
     let plan = plan_for(options, &card, &machine)?;
     // The store first: what is wrong with it shows before the engine is loaded.
-    let store = open_store(options, &card)?;
+    let store = open_store(options, &card, &plan)?;
     let library = library(options, tell)?;
     let runtime = Runtime::load(&library)?;
     let capacity = plan.capacity_tokens.max(options.capacity_tokens.unwrap_or(0));
@@ -335,15 +335,17 @@ fn session_config(options: &SetupOptions, card: &Card) -> SessionConfig {
 }
 
 /// Opens the store that the options name, where memory recalls.
-fn open_store(options: &SetupOptions, card: &Card) -> Result<Option<Access>, SetupError> {
+fn open_store(
+    options: &SetupOptions,
+    card: &Card,
+    plan: &Plan,
+) -> Result<Option<Access>, SetupError> {
     let dir = options.store.as_ref().filter(|_| options.memory.recalls());
+    let mut store = store_options(options, card);
+    store.index_resident_max = Some(plan.index_resident_bytes);
     Ok(match dir {
-        Some(dir) if options.read_only => {
-            Some(Access::Read(Reader::open(dir, &store_options(options, card))?))
-        }
-        Some(dir) => {
-            Some(Access::Write(Box::new(Store::open(dir, &store_options(options, card))?)))
-        }
+        Some(dir) if options.read_only => Some(Access::Read(Reader::open(dir, &store)?)),
+        Some(dir) => Some(Access::Write(Box::new(Store::open(dir, &store)?))),
         None => None,
     })
 }
@@ -361,7 +363,7 @@ pub fn reopen(parts: Parts, options: &SetupOptions) -> Result<Session, SetupErro
         let (needed, found) = (plan.capacity_tokens, capacity);
         return Err(PlanError::Capacity { needed, found }.into());
     }
-    let store = open_store(options, &card)?;
+    let store = open_store(options, &card, &plan)?;
     let config = session_config(options, &card);
     Ok(Session::open(Parts { store, ..parts }, plan, config)?)
 }

@@ -12,10 +12,10 @@ use crate::beacons::Ratio;
 use crate::config::{Condenser, Control, MemoryMode, RecallMode};
 use crate::limits::{
     ANSWER_TOKENS_MAX, ASK_RECALL_TOKENS_DEFAULT, BEACON_TOKENS_DEFAULT, BLOCK_TOKENS,
-    CHUNK_TOKENS_DEFAULT, CONDENSED_TOKENS_DEFAULT, INDEX_BLOCKS, QUESTION_TOKENS_MAX,
-    STALE_BLOCKS_DEFAULT, WINDOW_TOKENS_DEFAULT,
+    CHUNK_TOKENS_DEFAULT, CONDENSED_TOKENS_DEFAULT, INDEX_BYTES, INDEX_BYTES_MAX,
+    QUESTION_TOKENS_MAX, STALE_BLOCKS_DEFAULT, WINDOW_TOKENS_DEFAULT,
 };
-use crate::plan::Request;
+use crate::plan::{Request, store_bytes_per_token};
 
 /// What a session is opened with. Sizes are tokens unless the name says otherwise.
 #[derive(Clone, Debug)]
@@ -156,7 +156,18 @@ impl SetupOptions {
             kv: self.kv,
             threads,
             ram_bytes_max: self.ram_bytes,
-            index_blocks: INDEX_BLOCKS,
+            index_bytes: self.index_bytes(card),
         }
+    }
+
+    /// Bytes of the index that are worth being resident: of all blocks that the store holds now and
+    /// a quarter more, and of those that fit into a disk budget with their keys and values.
+    fn index_bytes(&self, card: &Card) -> u64 {
+        let layout = super::address_layout(card);
+        let held = self.store.as_deref().map_or(0, lcedge_memory::index_bytes);
+        let block = store_bytes_per_token(card, layout, self.kv) * BLOCK_TOKENS as u64;
+        let blocks = self.disk_bytes.unwrap_or(0) / block.max(1);
+        let of_disk = blocks.saturating_mul(layout.index_bytes() as u64);
+        (held / 4 * 5).max(of_disk).clamp(INDEX_BYTES, INDEX_BYTES_MAX)
     }
 }

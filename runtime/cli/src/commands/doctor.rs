@@ -10,6 +10,7 @@ use lcedge::targets::ort::Runtime;
 use lcedge::targets::probe::Machine;
 use serde_json::json;
 
+use super::memory::{cost_text, costs};
 use super::model::prepared;
 use crate::context::{Context, variable};
 use crate::failure::Failure;
@@ -56,6 +57,7 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         library(context),
         plan(context),
         store(context)?,
+        cost(context)?,
         disk(context)?,
     ];
     let out = &context.out;
@@ -213,6 +215,25 @@ fn store(context: &Context) -> Result<Check, Failure> {
         },
         Err(e) => Check::failed(NAME, &e.into()),
     })
+}
+
+/// Whether stored blocks are read or computed again, as it was measured here.
+fn cost(context: &mut Context) -> Result<Check, Failure> {
+    const NAME: &str = "recall";
+    let unknown = "measured when text is read and recalled: until then blocks are read";
+    if !context.store_dir()?.exists() {
+        return Ok(Check::ok(NAME, unknown));
+    }
+    let before = std::mem::replace(&mut context.options.offline, true);
+    let reader = context.setting_up(setup::open_reader);
+    context.options.offline = before;
+    // What is wrong with model or store is said by their own checks.
+    let costs = reader.map(|r| costs(&r)).unwrap_or_default();
+    let lines: Vec<String> = costs.iter().map(cost_text).collect();
+    if lines.is_empty() {
+        return Ok(Check::ok(NAME, unknown));
+    }
+    Ok(Check::ok(NAME, format!("a token of a block: {}", lines.join("; "))))
 }
 
 /// Whether something can be written there, or where it would be made.

@@ -1,6 +1,7 @@
 //! `memory`: what is remembered, without running a model.
 
 use lcedge::conversation::is_one as is_conversation;
+use lcedge::cost::{self, Measured};
 use lcedge::memory::{self, BlockId, BlockInfo, Filter, Reader, SourceId};
 use lcedge::setup;
 use serde_json::{Value, json};
@@ -79,6 +80,7 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
         fields.insert("event".to_owned(), json!("stats"));
         fields.insert("store".to_owned(), json!(dir));
         fields.insert("store_bytes".to_owned(), json!(store_bytes));
+        fields.insert("costs".to_owned(), json!(costs(&reader)));
     }
     let out = &context.out;
     out.event(&event)?;
@@ -105,7 +107,32 @@ fn stats(context: &mut Context) -> Result<u8, Failure> {
     for (name, value) in rows {
         out.line(format!("{name:<18} {value}"))?;
     }
+    for cost in costs(&reader) {
+        out.line(format!("{:<18} {}", "a block's token", cost_text(&cost)))?;
+    }
     Ok(0)
+}
+
+/// What reading and computing blocks was measured to cost, for each model and device.
+pub(super) fn costs(reader: &Reader) -> Vec<Measured> {
+    let notes = reader.notes(cost::NOTE).unwrap_or_default();
+    notes.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect()
+}
+
+/// The same as a line.
+pub(super) fn cost_text(cost: &Measured) -> String {
+    let us = |ns: Option<u64>| match ns {
+        Some(ns) => format!("{:.1} us", ns as f64 / 1000.0),
+        None => "not measured".to_owned(),
+    };
+    let what = if cost.reads() { "read" } else { "computed again" };
+    format!(
+        "to read {}, to compute {} ({}, {}): blocks are {what}",
+        us(cost.read_ns),
+        us(cost.compute_ns),
+        cost.model,
+        cost.on
+    )
 }
 
 fn place(reader: &Reader, info: &BlockInfo) -> String {

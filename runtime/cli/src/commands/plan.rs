@@ -8,6 +8,8 @@ use crate::failure::Failure;
 use crate::size;
 
 pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
+    context.options.store = context.store_dir().ok();
+    let mapped = context.options.store.as_deref().map_or(0, lcedge::memory::index_bytes);
     let (plan, prepared) = context.setting_up(setup::plan)?;
     let out = &context.out;
     let total = plan.ram.total();
@@ -17,6 +19,7 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         fields.insert("model".to_owned(), json!(prepared.card.name));
         fields.insert("ram_bytes".to_owned(), json!(total));
         fields.insert("ram_bytes_max".to_owned(), json!(context.options.ram_bytes));
+        fields.insert("index_mapped_bytes".to_owned(), json!(mapped));
         fields.insert("disk_bytes_max".to_owned(), json!(context.options.disk_bytes));
         let per_day = context.options.write_bytes_per_day;
         fields.insert("write_bytes_per_day".to_owned(), json!(per_day));
@@ -47,14 +50,20 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         ("weights", ram.weights),
         ("window", ram.window),
         ("engine", ram.engine),
-        ("index", ram.index),
+        ("index, the resident part", ram.index),
+        ("catalogue", ram.catalogue),
         ("queue", ram.queue),
-        ("map", ram.map),
+        ("segments, the resident part", ram.map),
         ("gist", ram.gist),
         ("together", total),
     ] {
         out.line(format!("  {name:<40} {:>10}", size::text(bytes)))?;
     }
+    out.line(format!(
+        "  The index of the memory, {} now, and sealed segments are mapped: what is looked at is\n  \
+         given back beyond these sizes.",
+        size::text(mapped)
+    ))?;
     out.line("")?;
     out.line(out.paint.bold("Disk"))?;
     out.line(format!("  {:<40} {:>10}", "a token, exact", size::text(plan.store_bytes_per_token)))?;

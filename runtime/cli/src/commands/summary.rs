@@ -80,7 +80,8 @@ impl Summary {
         let fates = session.fates();
         let engine = session.window().engine().usage();
         let plan = session.plan();
-        let index = session.reader().and_then(|r| r.stats().ok()).map_or(0, |s| s.index_bytes);
+        let index =
+            session.reader().and_then(|r| r.stats().ok()).map_or(0, |s| s.index_resident_bytes);
         let name =
             input.file_name().map_or_else(|| input.to_string_lossy(), |n| n.to_string_lossy());
         Self {

@@ -1,9 +1,11 @@
 //! `bench`: rows as they come, then one object with the figures.
 
 mod bare;
+mod exactness;
 mod growth;
 mod looping;
 mod open;
+mod pretend;
 mod recall;
 mod spill;
 mod synthetic;

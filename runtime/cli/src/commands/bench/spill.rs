@@ -12,7 +12,9 @@ use crate::{process, size};
 
 pub(crate) fn run(context: &mut Context, args: &BlocksArgs) -> Result<u8, Failure> {
     let blocks = if args.smoke { 64 } else { args.blocks.max(1) };
-    let (workspace, filled) = filled(context, blocks)?;
+    // Each part fills a store of its own.
+    context.options.store = None;
+    let (workspace, filled) = filled(context, blocks, None)?;
     let bytes = process::folder_bytes(workspace.path());
     let seconds = filled.time.as_secs_f64().max(1e-9);
     let (per_second, rate) = (blocks as f64 / seconds, bytes as f64 / seconds);
@@ -59,7 +61,7 @@ fn durability(
     let all = [("none", SyncPolicy::None), ("data", SyncPolicy::Data), ("full", SyncPolicy::Full)];
     for (name, sync) in all {
         context.options.sync = sync;
-        let (_workspace, filled) = filled(context, blocks)?;
+        let (_workspace, filled) = filled(context, blocks, None)?;
         let micros = |t: std::time::Duration| t.as_secs_f64() * 1e6 / tokens;
         rows.push((name, micros(filled.commits), micros(filled.time - filled.commits)));
     }

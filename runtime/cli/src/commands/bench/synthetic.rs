@@ -22,7 +22,8 @@ const LINES: usize = 2;
 /// Blocks of one commit, as the session makes them.
 const COMMIT_BLOCKS: usize = 64;
 
-/// What filling a store took.
+/// What filling a store took; nothing when it was there.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filled {
     pub(crate) time: Duration,
     /// Part of it: making what was appended durable.
@@ -138,7 +139,7 @@ fn payloads(
 }
 
 /// A number from -1 to 1.
-fn small(rng: &mut Rng) -> f32 {
+pub(super) fn small(rng: &mut Rng) -> f32 {
     (rng.next_u64() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
 }
 
