@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from . import layout, replay
 from .data import chat, corpus
 from .data.facts import ABSENT, Grammar, Item
+from .data.paraphrases import paraphrase
 from .data.samples import DEFAULT_SYSTEM, Branch, Composer, Context, chat_prompt, gather_asks
 from .data.texts import cut_lines
 from .data.wordings import KEPT, TRAIN
@@ -109,6 +110,7 @@ def columns(text_dir: Path, words: dict, tokenizer, seed: int, sizes: Sizes = FA
         "needle": (composer(held, KEPT, 3), needle),
         "log fields, trained kinds": (composer(logs, TRAIN, 4), "fields"),
         "log fields, kept kind": (composer(elastic, KEPT, 5), "fields"),
+        "paraphrases": (composer(held, KEPT, 6), paraphrase),
     }
     return out
 
@@ -381,10 +383,13 @@ def _words(text: str) -> list[str]:
 
 
 @torch.no_grad()
-def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool) -> dict:
+def address(
+    net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool,
+    names: tuple[str, ...] = ("trained", "kept back", "needle", "paraphrases"),
+) -> dict:  # fmt: skip
     """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
     out: dict = {}
-    for column in ("trained", "kept back", "needle"):
+    for column in names:
         if column not in columns_:
             continue
         composer, special = columns_[column]
@@ -549,9 +554,14 @@ def plain_losses(net: Net, layers, text_dir: Path, tokenizer, rows: int = 8, see
     return out
 
 
+PARTS = ("facts", "assistant", "losses", "address", "written", "plain losses", "address, large")
+"""Names of all tables."""
+
+
 def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool, contexts: int = 64,
-        blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True) -> dict:  # fmt: skip
-    """All tables, written to `out` after each one."""
+        blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True,
+        large: int = 0, parts: tuple[str, ...] = PARTS) -> dict:  # fmt: skip
+    """The tables of `parts`, written to `out` after each one. `large`: blocks of a second, larger index."""
     import time
 
     layers = net.lora.merged(net.decoder)
@@ -559,6 +569,8 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
     table: dict = {}
 
     def put(name: str, make) -> None:
+        if name not in parts:
+            return
         start = time.time()
         try:
             table[name] = make()
@@ -577,6 +589,7 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
         put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
         put("written", lambda: written_answers(net, layers, sets))
         put("plain losses", lambda: plain_losses(net, layers, text_dir, tokenizer))
+    if asked and large:
+        few = ("kept back", "paraphrases")
+        put("address, large", lambda: address(net, layers, sets, tokenizer, large, asked, flex, few))
     return table
-
-
