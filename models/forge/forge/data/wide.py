@@ -26,6 +26,7 @@ _TOLD = (
     "{n} chose {v} as {a} of {e}", "we checked {e}. {a}: {v}. The {w} was fine", "{e}\n  {k}: {v}\n  checked: yes", "- name: {e}\n  {k}: {v}", "[{e}]\n{k} = {v}", "Q: {a} of {e}? A: {v}",
     "{e} - {w} unknown, {a} {v}", "{a} for {e} came in today, {v}", "if you need the {a} of {e}, take {v}", "{v} has been assigned to {e} as {a}",
     "apart from the {w}, {e} also has a {a}, which is {v}", "{e} and its {a} {v}", "the {a} is {v} for {e} and something else for the {w}", "{a} = {v} holds for {e} alone",
+    "under '{a}' {e} has {v}", "the line '{a}' of {e} has {v}", "'{a}' on the card of {e}: {v}", "in the box \"{a}\" of {e}: {v}", "{n} copied '{v}' from {e}, it is the {a}",
     "seen at {e}: {v} ({a})", "{{'{k}': '{v}', 'who': '{e}'}}", "{e};{w};{k};{v}", "{k}({e}) -> {v}", "{e} | {k}:{v} | {w}", "so {e} ended up with {v} for its {a}",
 )  # fmt: skip
 """Sentences and lines with an attribute, {n} a first name, {w} any noun, {k} the attribute as a key."""
@@ -34,6 +35,10 @@ _LISTED = (
     "{v} were named as {p} of {e}", "all {p} at {e}: {v}", "{e} keeps several {p}, namely {v}", "the order of {p} for {e} is {v}", "{e}: {p} {v}", "as {p} of {e} we have {v}",
 )  # fmt: skip
 _NTH = ("what is the {o} of the {p} of {e}?", "which {a} of {e} comes {o}?", "the {o} {a} of {e}?", "{e}: {o} {a}?", "of all {p} of {e}, which is the {o}?", "name the {o} one of {e}'s {p}.", "what do the {p} of {e} have {o}?", "which is the {o} {a} that {e} has?")  # fmt: skip
+_MARKS = (" - ", " -- ", ": ", " / ", " | ", "~", " ~> ", "@", "#", " <- ", " ... ", "; ", " (", "::=", " := ", "==", " >> ", " << ", "$", "%", "&", " + ", " * ", "!", "?", "^", "|", "->", " -> ", "/", ".", ">", " >", "\t", "  ", " _ ")  # fmt: skip
+"""What may stand between the parts of a terse line."""
+_ENDS = ", so they say|, mark my words|, take note|, no more, no less|, for what it is worth|, over and out|, that is all|, they swear|, as usual|, sadly|, of course|, no joke| for good| at last| as ever| (so it seems)| (unchecked)| (copy)| [!]| - honest| - more later|, and so on|, thank you|, full stop|, nothing else|, period".split("|")  # fmt: skip
+"""Ends of a line that belong to no value."""
 _SAID = "said|wrote|noted|explained|told us|claimed|remembered|mentioned|announced|repeated".split("|")
 _TIME_NOW = "now|today|since yesterday|as of now|from this week|since the change|currently|this time|after the change".split("|")
 _PLURAL_ASK = ("Which {p} does {e} have?", "List all {p} of {e}.", "What are the {p} of {e}?", "Name every {a} of {e}.", "All {p} of {e}?", "Give me each {a} that {e} has.", "What {p} were given for {e}?", "{e}: all {p}?", "Which values were given as {a} of {e}?", "Find all {p} for {e}", "Tell me the {p} of {e}, all of them.")  # fmt: skip
@@ -188,6 +193,8 @@ class Wide(Grammar):
         r = self.r
         if r.random() < 0.62:
             return ""
+        if r.random() < 0.3:
+            return r.choice(_ENDS)
         return r.choice((
             f" ({self.word('cap')}, {r.choice(MONTHS)})", f", {r.choice(_SAID)} {self.word('first')}", f" according to {self.word('cap')}",
             f" in {self.word('cap')}", f", see page {r.randint(2, 900)}", f" since {r.choice(MONTHS)}", f" and the {self.word('low')} is {self.word('adj')}",
@@ -211,7 +218,11 @@ class Wide(Grammar):
             text = r.choice(self.w.statements).format(a=a, e=e, v=v)
         elif kind < 0.38:
             text = r.choice(_TOLD).format(a=a, e=e, v=v, n=self.word("first"), w=self.word("low"), k=cased(r, a))
-        elif kind < 0.60:
+        elif kind < 0.42:
+            mark = [r.choice(_MARKS) for _ in range(2)]
+            parts = r.choice(((e, a, v), (a, e, v), (e, v, a), (v, a, e), (cased(r, a), e, v), (e, cased(r, a), v)))
+            text = r.choice(("", "", "", r.choice(_MARKS).strip() + " ")) + parts[0] + mark[0] + parts[1] + mark[1] + parts[2]
+        elif kind < 0.62:
             subject = r.choice((f"the {a} of {e}", f"{e}'s {a}", f"the {a} for {e}", f"the {a} at {e}", f"the {a} that {e} has", f"the {e} {a}", f"the current {a} of {e}"))  # fmt: skip
             verb = r.choice(_IS)
             text = r.choice((f"{subject} {verb} {v}", f"{subject} {verb} {v}", f"{v} {r.choice(('is', 'was', 'became', 'serves as', 'was given as', 'counts as'))} {subject}", f'{subject} {verb} "{v}"', f"{subject}, {v}, "+r.choice(("was read out", "is not a secret", "came by mail", "can be trusted"))))  # fmt: skip
@@ -483,7 +494,7 @@ class Wide(Grammar):
         if form < 0.6:
             shown = r.choice((", ", ", ", "; ", " / ", " | ", " - ")).join(values)
         p = plural(a)
-        line = self._line(self.head() + r.choice(_LISTED).format(p=p, e=e, v=shown) + r.choice(("", "", self.tail())))
+        line = self._line(self.head() + r.choice(_LISTED).format(p=p, e=e, v=shown) + r.choice(("", self.tail())))
         near = [self.pose(r.choice(_PLURAL_ASK).format(a=a, p=p, e=self.who()))]
         if r.random() < 0.5:
             near.append(self.pose(r.choice(_PLURAL_ASK).format(a=a, p=plural(self.attribute_name()), e=e)))
