@@ -15,6 +15,7 @@ from .wordings import KEPT
 
 EVENT = "\x01"
 """Starts a line that takes the head of the line before it (time, host)."""
+_UNITS = "Hz GHz dB V kV mV A mA W kW kWh J kJ N Pa kPa bar lm lx K ppm rpm bpm dpi px em pt mm cm dm km mi ft in yd ha ac ml cl l gal oz lb mg kg t s ms ns min h d wk mo yr kB MB TB PB Mbps fps C F rad mol cd".split()
 _STATES = "up down open closed active idle failed ready enabled disabled pending locked running stopped green red".split()
 _NOT = {w.lower() for name, _, same in KEPT.attributes for text in (name, *same) for w in text.split()}
 _IS = "is|was|is|was|remains|became|reads|equals|has become|is now|is given as|is recorded as|was set to|stands at|turned out to be|must be|is listed as|came out as|is still|is known as|goes by".split("|")  # fmt: skip
@@ -84,7 +85,9 @@ class Wide(Grammar):
         r = self.r
         if r.random() < 0.5:
             return self.value(r.choice("int code hex ip time date money name place word thing ver pct qty path phone mail phrase colour job lang animal food".split()))  # fmt: skip
-        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed", "mixed", "joined", "joined"))
+        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed", "mixed", "joined", "joined", "measure", "measure", "measure"))
+        if kind == "measure":
+            return self.measure()
         if kind == "phrase":
             return " ".join(self.word("low") for _ in range(r.randint(1, 3)))
         if kind == "joined":
@@ -102,6 +105,25 @@ class Wide(Grammar):
             pieces.append(made[0] if kind == "verb" else made)
         text = r.choice((" ", " ", " ", " of ", " and ", "-", " / ", ", ")).join(pieces)
         return r.choice((text, text, text, text.title(), f'"{text}"', f"({text})", text.upper()))[:48].strip()
+
+    def measure(self) -> str:
+        """A number with what belongs to it: a unit, a rest, a second number. All of it is the value."""
+        r = self.r
+
+        def number() -> str:
+            return r.choice((str(r.randint(1, 999)), f"{r.randint(0, 400)}.{self.digits(r.randint(1, 3))}", f"{r.randint(1, 60)},{self.digits(3)}"))
+
+        def unit() -> str:
+            short = r.choice(_UNITS) if r.random() < 0.6 else self.letters(r.randint(1, 2)).capitalize() + r.choice("abdgmnsvwx")
+            return short if r.random() < 0.6 else r.choice((self.word("low") + "s", self.word("low"), self.word("adj") + " " + self.word("low")))
+
+        low, name, n, u = self.word("low"), self.word("cap"), number(), unit()
+        return r.choice((
+            f"{n} {u}", f"{n} {u}", f"{n} {u}", f"{n}{r.choice(_UNITS)}", f"{n} {u}, {number()} {unit()}", f"{n} {self.letters(1)}, {number()} {self.letters(1)}", f"{n} {u} and {number()} {unit()}",
+            f"{n} and a {low}", f"{n} and three quarters", f"{n} {self.word('adj')}", f"{n} x {number()}", f"{n} x {number()} {u}", f"{n}/{number()} {u}", f"{n} {u} per {low}", f"{n}-{number()} {u}",
+            f"{r.randint(1200, 2030)} {name} {self.word('adj')}", f"{name} {r.randint(1200, 2030)}", f"{name} {r.randint(2, 99)} {low}", f"{n} to {number()}", f"{n} of {number()}", f"{low} {n} {u}", f"{n} {u} ({low})",
+            f"{self.letters(2)}{self.digits(6)}{self.letters(1)}", ".".join(self.hexes(3) for _ in range(r.randint(3, 6))), "-".join(self.digits(r.randint(1, 5)) for _ in range(r.randint(3, 6))), f"{self.letters(3)} {self.digits(3)} {self.letters(1)}",
+        ))  # fmt: skip
 
     def shape(self) -> str:
         """A value of a random shape: letters, digits and marks."""
@@ -485,7 +507,7 @@ class Wide(Grammar):
     def listed(self) -> Item:
         """Several values in one line; all of them, or the n-th, is asked for."""
         r, a, e = self.r, self.attribute_name(), self.who()
-        kind = r.choice(("any", "any", "name", "int", "code", "word", "place", "thing", "date", "colour", "animal", "food", "ip", "login", "capital"))
+        kind = r.choice(("any", "any", "any", "name", "int", "code", "word", "place", "thing", "date", "colour", "animal", "food", "ip", "login", "capital"))
         values = list(dict.fromkeys(self.value(kind).replace(",", "") for _ in range(r.randint(2, 6))))
         if len(values) < 2 or any(" and " in v for v in values):
             return self.composed()
