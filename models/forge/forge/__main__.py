@@ -94,6 +94,7 @@ def command_eval(a) -> None:
     evaluate.run(
         net, a.text, words, tokenizer, a.out, decoder.device == "cuda", a.contexts, a.blocks,
         a.asked, a.loss_rows, not a.no_beacons, a.large, tuple(a.part or evaluate.PARTS),
+        tuple(a.column or ()),
     )  # fmt: skip
 
 
@@ -159,6 +160,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--" + f.name, type=kind)
     p = command("eval", command_eval, "model", "tokenizer", "text", "memory", "out")
     p.add_argument("--part", action="append", choices=evaluate.PARTS, help="a table (all when left out)")
+    p.add_argument("--column", action="append", help="a column of facts (all when left out)")
     for name, value in (("contexts", 64), ("blocks", 20480), ("large", 0), ("asked", 300), ("loss_rows", 16)):
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--no_beacons", action="store_true", help="the memory has no beacons")

@@ -220,8 +220,11 @@ def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8=False, s
 
 
 @torch.no_grad()
-def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
-    """Share answered, wrongly refused and (for absent facts) refused, by column, tier and kind."""
+def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool, keep=lambda so_far: None) -> dict:
+    """Share answered, wrongly refused and (for absent facts) refused, by column, tier and kind.
+
+    `keep` is given what there is after each column.
+    """
     out: dict = {}
     for column, (composer, special) in columns_.items():
         cases, end, first = _cases(composer, special, contexts)
@@ -236,6 +239,7 @@ def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
             out.setdefault(column, {})[tier.name] = {
                 k: [round(100 * s / max(1, n), 1), n] for k, (s, n) in sorted(count.items())
             }
+        keep(out)
     return out
 
 
@@ -298,8 +302,13 @@ LOSS_TIERS = (
 
 
 @torch.no_grad()
-def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, seed: int = 3) -> dict:
-    """Nats a token over the last 512 of 4,096 tokens of held-out text, by tier and source."""
+def losses(
+    net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, seed: int = 3, keep=lambda so_far: None
+) -> dict:  # fmt: skip
+    """Nats a token over the last 512 of 4,096 tokens of held-out text, by tier and source.
+
+    `keep` is given what there is after each source.
+    """
     r, n = random.Random(seed), LOSS_SIZES.rows
     out: dict = {}
     composer = Composer({"-": ""}, None, tokenizer, seed, LOSS_SIZES)
@@ -318,6 +327,7 @@ def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, s
             if tier.tier is None or net.has_gist:
                 loss = _tier_loss(net, layers, composer, contexts, tier, flex)
                 out.setdefault(source.name, {})[tier.name] = round(loss, 4)
+        keep(out)
     for cells in out.values():
         gap = cells["window 1024"] - cells["full 4K"]
         cells["closed"] = {
@@ -560,8 +570,11 @@ PARTS = ("facts", "assistant", "losses", "address", "written", "plain losses", "
 
 def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool, contexts: int = 64,
         blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True,
-        large: int = 0, parts: tuple[str, ...] = PARTS) -> dict:  # fmt: skip
-    """The tables of `parts`, written to `out` after each one. `large`: blocks of a second, larger index."""
+        large: int = 0, parts: tuple[str, ...] = PARTS, only: tuple[str, ...] = ()) -> dict:  # fmt: skip
+    """The tables of `parts`, written to `out` after each one. `large`: blocks of a second, larger index.
+
+    `only`: columns of facts (all when empty).
+    """
     import time
 
     layers = net.lora.merged(net.decoder)
@@ -579,12 +592,17 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
         out.write_text(json.dumps(table, indent=1))
         print(name, f"{time.time() - start:.0f} s", flush=True)
 
+    def keep(name: str):
+        return lambda so_far: out.write_text(json.dumps(table | {name: so_far}, indent=1))
+
     sizes = FACT_SIZES if beacons else PLAIN_SIZES
     sets = columns(text_dir, words, tokenizer, 50_000, sizes)
-    put("facts", lambda: facts(net, layers, sets, contexts, flex))
+    if only:
+        sets = {n: sets[n] for n in only}
+    put("facts", lambda: facts(net, layers, sets, contexts, flex, keep("facts")))
     put("assistant", lambda: assistant(net, layers, text_dir, tokenizer))
     if beacons and loss_rows:
-        put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
+        put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex, keep=keep("losses")))
     if asked:
         put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
         put("written", lambda: written_answers(net, layers, sets))
