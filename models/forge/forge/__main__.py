@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--bytes_max", type=int)
-    p.add_argument("--start", type=Path, help="folder of an exported memory to start from")
+    p.add_argument("--start", "--initial", type=Path, help="folder of an exported memory to start from (--initial under torchrun, which takes --start for its own)")
     for f in fields(train.Recipe):
         kind = int if f.type == "int" else float
         p.add_argument("--" + f.name, type=kind)

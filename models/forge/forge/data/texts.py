@@ -89,10 +89,14 @@ UNSAID = (
     (r"port", "Which port did {x} use?"), (r"port", "What was the source port of {x}?"), (r"user|for \w", "Which user belongs to {x}?"), (r"user|for \w|login", "Who logged in from {x}?"),
     (r"byte|size|\d\d\d \d+|\t", "How many bytes did {x} send?"), (r"byte|size|\d\d\d \d+|\t", "How large was the answer for {x}?"), (r"second|durat|\d ?ms|took|\t", "How long was {x} connected?"),
     (r"second|durat|\d ?ms|took|\t", "How long did {x} take?"), (r"\d+\.\d+\.\d+\.\d+", "Which address did {x} come from?"), (r"SHA|finger|hash|MD5", "Which fingerprint did {x} show?"),
-    (r"status|code|\d\d\d", "With which code did {x} end?"), (r"disk|sd[a-z]|volume", "Which disk does {x} use?"), (r"memory|mem", "How much memory did {x} take?"), (r"version|\d\.\d", "Which version runs on {x}?"),
-    (r"host|server", "On which host did {x} run?"), (r"service|daemon|sshd|httpd", "Which service did {x} restart?"), (r"group", "Which group is {x} in?"), (r"country|city", "From which country is {x}?"),
-    (r"retr|attempt|times", "How often did {x} try again?"), (r"fail|error|invalid", "Why did {x} fail?"), (r"mail|@", "What is the mail address of {x}?"), (r"cert", "When does the certificate of {x} expire?"),
-    (r"parent", "What is the parent of {x}?"), (r"thread", "Which thread handled {x}?"), (r"priorit", "What is the priority of {x}?"), (r"agent|mozilla", "Which user agent did {x} send?"), (r"session", "Which session did {x} open?"),
+    (r"status|code|\d\d\d", "With which code did {x} end?"), (r"disk|sd[a-z]|volume", "Which disk does {x} use?"), (r"memory|mem", "How much memory did {x} take?"),
+    (r"version|\d\.\d", "Which version runs on {x}?"),
+    (r"host|server", "On which host did {x} run?"), (r"service|daemon|sshd|httpd", "Which service did {x} restart?"), (r"group", "Which group is {x} in?"),
+    (r"country|city", "From which country is {x}?"),
+    (r"retr|attempt|times", "How often did {x} try again?"), (r"fail|error|invalid", "Why did {x} fail?"), (r"mail|@", "What is the mail address of {x}?"),
+    (r"cert", "When does the certificate of {x} expire?"),
+    (r"parent", "What is the parent of {x}?"), (r"thread", "Which thread handled {x}?"), (r"priorit", "What is the priority of {x}?"),
+    (r"agent|mozilla", "Which user agent did {x} send?"), (r"session", "Which session did {x} open?"),
 )  # fmt: skip
 """(what a line must not show, any case; a question that it then does not answer)."""
 

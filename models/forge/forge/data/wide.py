@@ -15,7 +15,10 @@ from .wordings import KEPT
 
 EVENT = "\x01"
 """Starts a line that takes the head of the line before it (time, host)."""
-_UNITS = "Hz GHz dB V kV mV A mA W kW kWh J kJ N Pa kPa bar lm lx K ppm rpm bpm dpi px em pt mm cm dm km mi ft in yd ha ac ml cl l gal oz lb mg kg t s ms ns min h d wk mo yr kB MB TB PB Mbps fps C F rad mol cd".split()
+_UNITS = (
+    "Hz GHz dB V kV mV A mA W kW kWh J kJ N Pa kPa bar lm lx K ppm rpm bpm dpi px em pt mm cm dm km mi ft in yd ha ac ml cl l gal oz lb mg kg t s ms ns min h d wk mo "
+    "yr kB MB TB PB Mbps fps C F rad mol cd"
+).split()
 _STATES = "up down open closed active idle failed ready enabled disabled pending locked running stopped green red".split()
 _NOT = {w.lower() for name, _, same in KEPT.attributes for text in (name, *same) for w in text.split()}
 _IS = "is|was|is|was|remains|became|reads|equals|has become|is now|is given as|is recorded as|was set to|stands at|turned out to be|must be|is listed as|came out as|is still|is known as|goes by".split("|")  # fmt: skip
@@ -35,10 +38,20 @@ _LISTED = (
     "the {p} of {e} are {v}", "{p} of {e}: {v}", "{e} has the {p} {v}", "for {p}, {e} has {v}", "{e} comes with {v} as {p}", "{v} are the {p} of {e}", "{e} ({p}: {v})", "{p}({e}) = [{v}]",
     "{v} were named as {p} of {e}", "all {p} at {e}: {v}", "{e} keeps several {p}, namely {v}", "the order of {p} for {e} is {v}", "{e}: {p} {v}", "as {p} of {e} we have {v}",
 )  # fmt: skip
-_NTH = ("what is the {o} of the {p} of {e}?", "which {a} of {e} comes {o}?", "the {o} {a} of {e}?", "{e}: {o} {a}?", "of all {p} of {e}, which is the {o}?", "name the {o} one of {e}'s {p}.", "what do the {p} of {e} have {o}?", "which is the {o} {a} that {e} has?")  # fmt: skip
-_MARKS = (" - ", " -- ", ": ", " / ", " | ", "~", " ~> ", "@", "#", " <- ", " ... ", "; ", " (", "::=", " := ", "==", " >> ", " << ", "$", "%", "&", " + ", " * ", "!", "?", "^", "|", "->", " -> ", "/", ".", ">", " >", "\t", "  ", " _ ")  # fmt: skip
+_NTH = (
+    "what is the {o} of the {p} of {e}?", "which {a} of {e} comes {o}?", "the {o} {a} of {e}?", "{e}: {o} {a}?", "of all {p} of {e}, which is the {o}?",
+    "name the {o} one of {e}'s {p}.", "what do the {p} of {e} have {o}?", "which is the {o} {a} that {e} has?",
+)  # fmt: skip
+_MARKS = (
+    " - ", " -- ", ": ", " / ", " | ", "~", " ~> ", "@", "#", " <- ", " ... ", "; ", " (", "::=", " := ", "==", " >> ", " << ", "$", "%", "&", " + ", " * ", "!", "?", "^",
+    "|", "->", " -> ", "/", ".", ">", " >", "\t", "  ", " _ ",
+)  # fmt: skip
 """What may stand between the parts of a terse line."""
-_ENDS = ", so they say|, mark my words|, take note|, no more, no less|, for what it is worth|, over and out|, that is all|, they swear|, as usual|, sadly|, of course|, no joke| for good| at last| as ever| (so it seems)| (unchecked)| (copy)| [!]| - honest| - more later|, and so on|, thank you|, full stop|, nothing else|, period".split("|")  # fmt: skip
+_ENDS = (
+    ", so they say|, mark my words|, take note|, no more, no less|, for what it is worth|, over and out|, that is all|, they swear|, as usual|, sadly|, of course|"
+    ", no joke| for good| at last| as ever| (so it seems)| (unchecked)| (copy)| [!]| - honest| - more later|, and so on|, thank you|, full stop|, nothing else|"
+    ", period"
+).split("|")  # fmt: skip
 """Ends of a line that belong to no value."""
 _SAID = "said|wrote|noted|explained|told us|claimed|remembered|mentioned|announced|repeated".split("|")
 _TIME_NOW = "now|today|since yesterday|as of now|from this week|since the change|currently|this time|after the change".split("|")
@@ -121,8 +134,10 @@ class Wide(Grammar):
         return r.choice((
             f"{n} {u}", f"{n} {u}", f"{n} {u}", f"{n}{r.choice(_UNITS)}", f"{n} {u}, {number()} {unit()}", f"{n} {self.letters(1)}, {number()} {self.letters(1)}", f"{n} {u} and {number()} {unit()}",
             f"{n} and a {low}", f"{n} and three quarters", f"{n} {self.word('adj')}", f"{n} x {number()}", f"{n} x {number()} {u}", f"{n}/{number()} {u}", f"{n} {u} per {low}", f"{n}-{number()} {u}",
-            f"{r.randint(1200, 2030)} {name} {self.word('adj')}", f"{name} {r.randint(1200, 2030)}", f"{name} {r.randint(2, 99)} {low}", f"{n} to {number()}", f"{n} of {number()}", f"{low} {n} {u}", f"{n} {u} ({low})",
-            f"{self.letters(2)}{self.digits(6)}{self.letters(1)}", ".".join(self.hexes(3) for _ in range(r.randint(3, 6))), "-".join(self.digits(r.randint(1, 5)) for _ in range(r.randint(3, 6))), f"{self.letters(3)} {self.digits(3)} {self.letters(1)}",
+            f"{r.randint(1200, 2030)} {name} {self.word('adj')}", f"{name} {r.randint(1200, 2030)}", f"{name} {r.randint(2, 99)} {low}", f"{n} to {number()}", f"{n} of {number()}",
+            f"{low} {n} {u}", f"{n} {u} ({low})",
+            f"{self.letters(2)}{self.digits(6)}{self.letters(1)}", ".".join(self.hexes(3) for _ in range(r.randint(3, 6))),
+            "-".join(self.digits(r.randint(1, 5)) for _ in range(r.randint(3, 6))), f"{self.letters(3)} {self.digits(3)} {self.letters(1)}",
         ))  # fmt: skip
 
     def shape(self) -> str:
@@ -268,7 +283,9 @@ class Wide(Grammar):
         form = r.choice((
             f"what is {subject}?", f"what is {subject}?", f"what was {subject}?", f"which {a} does {e} have?", f"which {a} is given for {e}?", f"{subject}?", f"say {subject}.",
             f"look for {subject}", f"read me {subject}.", f"what do we have as {subject}?", f"what {a} has {e}?", f"{a} {e}", f"{e} {a}?", f"what stands for {subject}?", f"and {subject}?",
-            f"I am asked for {subject}.", f"how does {subject} read?", f"{e} has which {a}?", f"name {subject}", f"do we have {subject}? Which one?", f"what did they give {e} as {a}?", f"remind me of {subject}", f"as what is {subject} recorded?", f"I forgot {subject}. What is it?", f"which one is {subject}?", f"give {subject}", f"find out {subject}.", f"complete: {subject} is", f"where it says {a} of {e}, what is written?", f"is there a {a} for {e}, and which?",
+            f"I am asked for {subject}.", f"how does {subject} read?", f"{e} has which {a}?", f"name {subject}", f"do we have {subject}? Which one?",
+            f"what did they give {e} as {a}?", f"remind me of {subject}", f"as what is {subject} recorded?", f"I forgot {subject}. What is it?", f"which one is {subject}?",
+            f"give {subject}", f"find out {subject}.", f"complete: {subject} is", f"where it says {a} of {e}, what is written?", f"is there a {a} for {e}, and which?",
         ))  # fmt: skip
         return self.pose(form)
 
