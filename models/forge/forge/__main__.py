@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import evaluate, export, replay, tokens, train, weights
+from . import evaluate, export, parallel, replay, tokens, train, weights
 from .data import corpus, facts, mined
 from .model import Decoder
 from .net import Net
@@ -64,7 +64,8 @@ def recipe_of(a) -> train.Recipe:
 
 
 def command_train(a) -> None:
-    """Trains for `--piece` seconds, from the checkpoint when there is one."""
+    """Trains for `--piece` seconds, from the checkpoint when there is one; under torchrun on several GPUs."""
+    rank, world = parallel.start()
     recipe = recipe_of(a)
     decoder = decoder_of(a.model)
     trainer = train.Trainer(decoder, recipe, compiled=decoder.device == "cuda")
@@ -73,11 +74,13 @@ def command_train(a) -> None:
     elif a.start:
         trainer.start_from(a.start)
     stream = train.prepare(
-        a.text, recipe, a.tokenizer or a.model, a.replay, a.seed + trainer.step, a.bytes_max
+        a.text, recipe, a.tokenizer or a.model, a.replay, (a.seed + trainer.step) * world + rank, a.bytes_max
     )
     batches = train.loader(stream, a.workers, pin=decoder.device == "cuda")
     trainer.run(batches, a.piece, a.checkpoint, a.updates)
-    print(f"{trainer.step} steps, {trainer.tokens / 1e6:.1f}M tokens, {trainer.spent:.0f} s")
+    if rank == 0:
+        print(f"{trainer.step} steps, {trainer.tokens / 1e6:.1f}M tokens, {trainer.spent:.0f} s")
+    parallel.stop()
 
 
 def command_eval(a) -> None:
@@ -90,7 +93,8 @@ def command_eval(a) -> None:
     words = facts.words_from(texts["books"] + texts["wikipedia"])
     evaluate.run(
         net, a.text, words, tokenizer, a.out, decoder.device == "cuda", a.contexts, a.blocks,
-        a.asked, a.loss_rows, not a.no_beacons,
+        a.asked, a.loss_rows, not a.no_beacons, a.large, tuple(a.part or evaluate.PARTS),
+        tuple(a.column or ()),
     )  # fmt: skip
 
 
@@ -150,12 +154,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--bytes_max", type=int)
-    p.add_argument("--start", type=Path, help="folder of an exported memory to start from")
+    p.add_argument("--start", "--initial", type=Path, help="folder of an exported memory to start from (--initial under torchrun, which takes --start for its own)")
     for f in fields(train.Recipe):
         kind = int if f.type == "int" else float
         p.add_argument("--" + f.name, type=kind)
     p = command("eval", command_eval, "model", "tokenizer", "text", "memory", "out")
-    for name, value in (("contexts", 64), ("blocks", 20480), ("asked", 300), ("loss_rows", 16)):
+    p.add_argument("--part", action="append", choices=evaluate.PARTS, help="a table (all when left out)")
+    p.add_argument("--column", action="append", help="a column of facts (all when left out)")
+    for name, value in (("contexts", 64), ("blocks", 20480), ("large", 0), ("asked", 300), ("loss_rows", 16)):
         p.add_argument("--" + name, type=int, default=value)
     p.add_argument("--no_beacons", action="store_true", help="the memory has no beacons")
     command("export", command_export, "checkpoint", "out")

@@ -67,7 +67,7 @@ class Address(nn.Module):
         keys = self.keys(x).flatten(0, 1)
         valid = query_spans[..., 0] >= 0
         if not valid.any():
-            return x.sum() * 0.0, None
+            return x.sum() * 0.0 + sum(p.sum() for p in self.parameters()) * 0.0, None
         sample = valid.nonzero()[:, 0]
         spans, good = query_spans[valid], positives[valid]
         longest = 48

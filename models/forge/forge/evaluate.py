@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from . import layout, replay
 from .data import chat, corpus
 from .data.facts import ABSENT, Grammar, Item
+from .data.paraphrases import paraphrase
 from .data.samples import DEFAULT_SYSTEM, Branch, Composer, Context, chat_prompt, gather_asks
 from .data.texts import cut_lines
 from .data.wordings import KEPT, TRAIN
@@ -109,6 +110,7 @@ def columns(text_dir: Path, words: dict, tokenizer, seed: int, sizes: Sizes = FA
         "needle": (composer(held, KEPT, 3), needle),
         "log fields, trained kinds": (composer(logs, TRAIN, 4), "fields"),
         "log fields, kept kind": (composer(elastic, KEPT, 5), "fields"),
+        "paraphrases": (composer(held, KEPT, 6), paraphrase),
     }
     return out
 
@@ -218,8 +220,11 @@ def run_batches(net: Net, samples: list[dict], layers, flex: bool, int8=False, s
 
 
 @torch.no_grad()
-def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
-    """Share answered, wrongly refused and (for absent facts) refused, by column, tier and kind."""
+def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool, keep=lambda so_far: None) -> dict:
+    """Share answered, wrongly refused and (for absent facts) refused, by column, tier and kind.
+
+    `keep` is given what there is after each column.
+    """
     out: dict = {}
     for column, (composer, special) in columns_.items():
         cases, end, first = _cases(composer, special, contexts)
@@ -234,6 +239,7 @@ def facts(net: Net, layers, columns_: dict, contexts: int, flex: bool) -> dict:
             out.setdefault(column, {})[tier.name] = {
                 k: [round(100 * s / max(1, n), 1), n] for k, (s, n) in sorted(count.items())
             }
+        keep(out)
     return out
 
 
@@ -296,8 +302,13 @@ LOSS_TIERS = (
 
 
 @torch.no_grad()
-def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, seed: int = 3) -> dict:
-    """Nats a token over the last 512 of 4,096 tokens of held-out text, by tier and source."""
+def losses(
+    net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, seed: int = 3, keep=lambda so_far: None
+) -> dict:  # fmt: skip
+    """Nats a token over the last 512 of 4,096 tokens of held-out text, by tier and source.
+
+    `keep` is given what there is after each source.
+    """
     r, n = random.Random(seed), LOSS_SIZES.rows
     out: dict = {}
     composer = Composer({"-": ""}, None, tokenizer, seed, LOSS_SIZES)
@@ -316,6 +327,7 @@ def losses(net: Net, layers, text_dir: Path, tokenizer, rows: int, flex: bool, s
             if tier.tier is None or net.has_gist:
                 loss = _tier_loss(net, layers, composer, contexts, tier, flex)
                 out.setdefault(source.name, {})[tier.name] = round(loss, 4)
+        keep(out)
     for cells in out.values():
         gap = cells["window 1024"] - cells["full 4K"]
         cells["closed"] = {
@@ -381,10 +393,13 @@ def _words(text: str) -> list[str]:
 
 
 @torch.no_grad()
-def address(net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool) -> dict:
+def address(
+    net: Net, layers, columns_: dict, tokenizer, blocks: int, asked: int, flex: bool,
+    names: tuple[str, ...] = ("trained", "kept back", "needle", "paraphrases"),
+) -> dict:  # fmt: skip
     """recall@1 and @8 of the address, of BM25 and of both (reciprocal ranks), by column."""
     out: dict = {}
-    for column in ("trained", "kept back", "needle"):
+    for column in names:
         if column not in columns_:
             continue
         composer, special = columns_[column]
@@ -549,9 +564,17 @@ def plain_losses(net: Net, layers, text_dir: Path, tokenizer, rows: int = 8, see
     return out
 
 
+PARTS = ("facts", "assistant", "losses", "address", "written", "plain losses", "address, large")
+"""Names of all tables."""
+
+
 def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool, contexts: int = 64,
-        blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True) -> dict:  # fmt: skip
-    """All tables, written to `out` after each one."""
+        blocks: int = 20480, asked: int = 300, loss_rows: int = 16, beacons: bool = True,
+        large: int = 0, parts: tuple[str, ...] = PARTS, only: tuple[str, ...] = ()) -> dict:  # fmt: skip
+    """The tables of `parts`, written to `out` after each one. `large`: blocks of a second, larger index.
+
+    `only`: columns of facts (all when empty).
+    """
     import time
 
     layers = net.lora.merged(net.decoder)
@@ -559,6 +582,8 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
     table: dict = {}
 
     def put(name: str, make) -> None:
+        if name not in parts:
+            return
         start = time.time()
         try:
             table[name] = make()
@@ -567,16 +592,22 @@ def run(net: Net, text_dir: Path, words: dict, tokenizer, out: Path, flex: bool,
         out.write_text(json.dumps(table, indent=1))
         print(name, f"{time.time() - start:.0f} s", flush=True)
 
+    def keep(name: str):
+        return lambda so_far: out.write_text(json.dumps(table | {name: so_far}, indent=1))
+
     sizes = FACT_SIZES if beacons else PLAIN_SIZES
     sets = columns(text_dir, words, tokenizer, 50_000, sizes)
-    put("facts", lambda: facts(net, layers, sets, contexts, flex))
+    if only:
+        sets = {n: sets[n] for n in only}
+    put("facts", lambda: facts(net, layers, sets, contexts, flex, keep("facts")))
     put("assistant", lambda: assistant(net, layers, text_dir, tokenizer))
     if beacons and loss_rows:
-        put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex))
+        put("losses", lambda: losses(net, layers, text_dir, tokenizer, loss_rows, flex, keep=keep("losses")))
     if asked:
         put("address", lambda: address(net, layers, sets, tokenizer, blocks, asked, flex))
         put("written", lambda: written_answers(net, layers, sets))
         put("plain losses", lambda: plain_losses(net, layers, text_dir, tokenizer))
+    if asked and large:
+        few = ("kept back", "paraphrases")
+        put("address, large", lambda: address(net, layers, sets, tokenizer, large, asked, flex, few))
     return table
-
-

@@ -1,7 +1,8 @@
 """Training of a memory, in pieces that resume from a checkpoint.
 
 One step: a batch of memory samples through the exact pass (answers, text, address) and rows of
-replay through the plain pass (cross entropy and KL to the base), one backward for both.
+replay through the plain pass (cross entropy and KL to the base), one backward for both. Text is also
+taught by the net itself, which sees all of it exactly in a second pass (`Recipe.teach`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 import os
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from . import replay
+from . import parallel, replay
 from .data import corpus, facts, mined
 from .data.samples import Composer
 from .layout import Sizes
@@ -58,6 +59,14 @@ class Recipe:
     """Largest number of steps of a sample: eight chunks, the rest are questions."""
     folds: int = 0
     """Folds of a sample's context into the gist; 0: no gist."""
+    fold_every: int = 1
+    """Only every so many batches have folds: they cost a quarter of the speed."""
+    teach: float = 0.0
+    """Weight of KL(everything seen exactly || what the sample sees) on text; 0: cross entropy alone."""
+    said: float = 1.0
+    """Weight of the cross entropy of text beside it."""
+    recite: float = 0.0
+    """Share of a sample's branches that continue a passage that only beacons hold."""
     asks: int = 0
     """Questions of a sample that may have a fold of their own."""
     scale: float = 1.0
@@ -87,10 +96,15 @@ class Stream(torch.utils.data.IterableDataset):
         composer = Composer(
             self.texts, self.words, tokenizer, seed, self.recipe.sizes(), chats=self.chats,
             loss_rows=self.recipe.loss_rows, branch_rows=self.recipe.branch_rows,
-            scale=self.recipe.scale, wide="verb" in self.words,
+            scale=self.recipe.scale, wide="verb" in self.words, recite=self.recipe.recite,
         )  # fmt: skip
+        number, workers = (info.id, info.num_workers) if info else (0, 1)
+        with_folds = self.recipe.sizes()
         plain = {n: t for n, t in self.texts.items() if not n.startswith("logs")} or self.texts
         while True:
+            folds = number % self.recipe.fold_every == 0
+            composer.sizes = with_folds if folds else replace(with_folds, folds=0, asks=0)
+            number += workers  # batches come from the workers in turn
             batch = composer.batch(self.recipe.batch)
             picked = [r.randrange(len(self.chat_rows)) for _ in range(self.recipe.replay_chat)]
             rows = [torch.from_numpy(self.chat_rows[picked].astype("int64"))]
@@ -106,6 +120,21 @@ def answer_loss(hidden, norm, head, targets, weight, eps: float):
     logits = (rms(hidden, norm, eps) @ head.T).float()
     loss = F.cross_entropy(logits, targets, reduction="none")
     return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def taught_loss(hidden, teacher, norm, head, targets, weight, eps: float, teach: float, said: float):
+    """The same, where rows of text (weight at most 1) are taught by `teacher`'s next-token distribution.
+
+    Returns (loss, mean KL of the rows of text).
+    """
+    new = (rms(hidden, norm, eps) @ head.T).float().log_softmax(-1)
+    seen = (rms(teacher, norm, eps) @ head.T).float().log_softmax(-1)
+    kl = (seen.exp() * (seen - new)).sum(-1)
+    ce = F.nll_loss(new, targets, reduction="none")
+    text = (weight > 0) & (weight <= 1)
+    loss = torch.where(text, said * ce + teach * kl, ce)
+    mean = (kl * text).sum() / text.sum().clamp(min=1)
+    return (loss * weight).sum() / weight.sum().clamp(min=1), mean.detach()
 
 
 class Trainer:
@@ -129,10 +158,12 @@ class Trainer:
             groups, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=decoder.device != "cpu"
         )
         self.step, self.spent, self.tokens = 0, 0.0, 0
-        self.answer_loss, self.replay_loss = answer_loss, replay.replay_loss
+        self.answer_loss, self.taught_loss, self.replay_loss = answer_loss, taught_loss, replay.replay_loss
+        self.trained = [p for group in groups for p in group["params"]] + [self.net.beacons.qkv]
         if compiled:
             decoder.compile()
             self.answer_loss = torch.compile(answer_loss, dynamic=False)
+            self.taught_loss = torch.compile(taught_loss, dynamic=False)
             self.replay_loss = torch.compile(replay.replay_loss, dynamic=False)
 
     def scale(self) -> float:
@@ -151,8 +182,17 @@ class Trainer:
         rows = hidden.gather(1, before[..., None].expand(-1, -1, width)).reshape(-1, width)
         targets = batch["tok"].gather(1, batch["target"]).reshape(-1)
         weight = batch["weight"].reshape(-1).float()
-        d = self.decoder
-        out = {"memory": self.answer_loss(rows, d.norm, d.head, targets, weight, d.config.norm_eps)}
+        d, r = self.decoder, self.recipe
+        if r.teach:
+            with torch.no_grad():
+                seen, _ = d.plain(batch["tok"], layers)
+                seen = seen.gather(1, before[..., None].expand(-1, -1, width)).reshape(-1, width)
+            memory, kl = self.taught_loss(
+                rows, seen, d.norm, d.head, targets, weight, d.config.norm_eps, r.teach, r.said
+            )
+            out = {"memory": memory, "text kl": kl}
+        else:
+            out = {"memory": self.answer_loss(rows, d.norm, d.head, targets, weight, d.config.norm_eps)}
         pull = self.recipe.address_pull
         middle = middle * pull + middle.detach() * (1 - pull)
         out["address"], out["found"] = self.net.address.loss(
@@ -170,16 +210,19 @@ class Trainer:
         scale = self.scale()
         for group in self.adam.param_groups:
             group["lr"] = group["peak"] * scale
+        parallel.average_gradients(self.trained)
         torch.nn.utils.clip_grad_norm_(self.lora_parameters, 1.0)
         self.muon.step(scale)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         self.step += 1
-        self.tokens += batch["tok"].numel()
+        self.tokens += batch["tok"].numel() * parallel.world()
         return losses
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint (atomically)."""
+        """Writes the checkpoint (atomically); the first process alone does."""
+        if not parallel.first():
+            return
         state = {
             "tensors": {k: v.cpu() for k, v in self.net.tensors().items()},
             "adam": self.adam.state_dict(),
@@ -212,14 +255,19 @@ class Trainer:
         self.step, self.spent, self.tokens = state["step"], state["spent"], state["tokens"]
 
     def run(self, stream, seconds: float, checkpoint: Path, steps: int = 0, every: float = 100.0):
-        """Trains for `seconds` of this piece (or `steps`), or until the planned time is spent."""
+        """Trains for `seconds` of this piece (or `steps`), or until the planned time is spent.
+
+        The first of several processes keeps the clock.
+        """
         start = last = saved = tick = time.time()
-        first, waited, idle = self.step, 0.0, time.time()
+        first, waited, idle, spent = self.step, 0.0, time.time(), self.spent
+        parallel.from_first(self.trained)
         for batch in stream:
             waited += time.time() - idle
             batch = to_device(batch, self.decoder.device)
             if self.recipe.folds and not self.net.has_gist:
                 self.net.start_gist(batch["tok"][:4, : self.recipe.rows // 128 * 64])
+                parallel.from_first(list(self.net.gist.parameters()))
             losses = self.train_step(batch)
             if self.step - first == 6:  # compiled by now: the clock starts
                 if self.compiled:
@@ -229,18 +277,24 @@ class Trainer:
             if report or not self.compiled:
                 values = {k: round(float(v.detach()), 3) for k, v in losses.items() if v is not None}
                 now = time.time()
-                rate = batch["tok"].numel() * 50 / max(now - last, 1e-6)
+                rate = batch["tok"].numel() * parallel.world() * 50 / max(now - last, 1e-6)
                 if report:
+                    parallel.from_first(self.trained)  # against a slow drift of rounding
+                if report and parallel.first():
                     print(f"step {self.step} spent {self.spent:.0f} {values} tok/s {rate:.0f} waited {waited:.1f}", flush=True)
                 last, waited = now, 0.0
             now = time.time()
-            self.spent += now - tick if self.step - first > 6 or not self.compiled else 0.0
+            spent += now - tick if self.step - first > 6 or not self.compiled else 0.0
             tick = now
             if now - saved > every:
                 self.save(checkpoint)
                 saved = time.time()
-            if (steps and self.step - first >= steps) or now - start > seconds or self.spent >= self.recipe.seconds:
-                break
+            done = bool(steps and self.step - first >= steps)
+            if done or parallel.world() == 1 or self.step % 10 == 0:
+                over = done or now - start > seconds or spent >= self.recipe.seconds
+                self.spent, over = parallel.agree([spent, float(over)], self.decoder.device)
+                if over:
+                    break
             idle = time.time()
         if self.compiled:
             torch.cuda.synchronize()

@@ -2,21 +2,35 @@
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from forge import export
 from forge.address import Address
 from forge.data.facts import ABSENT, Grammar
-from forge.data.samples import ASK_ROWS, draw_mode, gather_asks
-from forge.data.wordings import KEPT, TRAIN
+from forge.data.frames import EVENTS
+from forge.data.paraphrases import paraphrase
+from forge.data.samples import ASK_ROWS, Composer, Context, draw_mode, gather_asks
 from forge.data.texts import Questions, log_fields
+from forge.data.wide import Wide
+from forge.data.wordings import KEPT, TRAIN
+from forge.layout import Sizes
 from forge.lora import LowRank
 from forge.net import Net
 from forge.optim import orthogonalise
 from forge.replay import step_loss
+
+LOW = "river stone bridge lamp paper basket candle window garden market".split()
+WORDS = {
+    "cap": "Alder Bexley Corwin Dunmore Everly Falk Garrow Hinton".split(), "low": LOW, "adj": "famous careful central".split(),
+    "first": "Anna Peter John Mary Lucy".split(), "attribute": "height colour order price".split(), "pair": ["door key", "lamp post"],
+    "verb": [("opened", "open"), ("closed", "close")], "verb_to": [("walked", "walk", "to")], "name": ["Ann Lee", "Bob Kay"],
+    "number": ["12,5", "1990"], "token": ["sshd[3]", "a=b"],
+}  # fmt: skip
 
 
 def test_without_beacons_and_change_the_base_is_bit_identical(decoder):
@@ -151,3 +165,63 @@ def test_a_log_question_names_one_line():
     asked = [i for i in made if i]
     assert asked and all(i.answer in lines[0] for i in asked)
     assert np.mean([i.answer not in lines[1] for i in asked]) > 0.3
+
+
+def test_paraphrases_share_no_content_word_with_their_facts():
+    plain = set("the a an of in on for to with did at who what where when why price helped together because".split())
+    g = Grammar(random.Random(3), KEPT)
+    for _ in range(1500):
+        item = paraphrase(g)
+        fact, asked = (set(re.findall(r"[a-z]+", x.lower())) - plain for x in (item.lines[0], item.question))
+        assert not {w[:5] for w in fact} & {w[:5] for w in asked}, item
+        assert item.answer in item.lines[0] and item.answer not in item.question
+
+
+def test_what_a_line_does_not_say_is_refused_in_the_form_of_questions_that_others_answer():
+    g = Wide(random.Random(3), TRAIN, WORDS)
+    seen = 0
+    for _ in range(400):
+        frame = g.r.choice(EVENTS)
+        slots = g._fill(frame)
+        for question in g.unsaid_of(frame, slots):
+            seen += 1
+            assert any(v.lower() in question.lower() for v in slots.values())
+    assert seen > 100
+    lines = ["Jan 26 06:18:49 host sshd[35]: Disconnected from invalid user ann 1.2.3.4 port 35328\n"]
+    made = [Questions(g, lines, log=True)._unsaid("ann", lines[0]) for _ in range(60)]
+    assert all(q and "port" not in q[0].lower() for q in made)
+
+
+def test_lists_hold_their_answers_in_order():
+    g = Wide(random.Random(5), TRAIN, WORDS)
+    kinds = set()
+    for _ in range(300):
+        item = g.listed()
+        kinds.add(item.kind)
+        at, line = 0, item.lines[0].lower()
+        for v in item.answer.split(", "):
+            at = line.find(v.lower(), at)
+            assert at >= 0, item
+            at += len(v)
+    assert {"list", "ordinal"} <= kinds
+
+
+def recited():
+    text = " ".join(f"{a} {b}" for a in range(100, 900) for b in "abc")
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["?", *set(text.split())])}, "?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    composer = Composer({"text": text}, None, tokenizer, 1, Sizes(1024, 256, 2048), recite=1.0)
+    return composer, Context(np.array(tokenizer.encode(text).ids[:1024]), [], text)
+
+
+def test_a_recited_passage_goes_on_as_the_context_does():
+    composer, this = recited()
+    ratios = np.full(16, 4)
+    for _ in range(40):
+        branch = composer._recite(this, 8, ratios, 2)
+        a, z = branch.answer
+        reply = branch.ids[a:z]
+        at = [i for i in range(128, 513 - len(reply)) if this.ids[i : i + len(reply)].tolist() == reply]
+        assert len(at) == 1 and len(reply) >= 12
+        assert this.ids[at[0] - 1] in branch.ids[:a]
+    assert composer._recite(this, 8, ratios * 0, 2) is None

@@ -17,7 +17,7 @@ from .. import layout
 from ..layout import BLOCK, RATIOS, Sizes, Step
 from . import corpus
 from .facts import ABSENT, Grammar, Item
-from .texts import Questions, cut_lines
+from .texts import COPY, Questions, cut_lines
 from .wide import EVENT, Wide
 from .wordings import TRAIN, Wordings
 
@@ -42,6 +42,8 @@ FOREIGN = 6
 """Largest number of questions of a sample that train the address."""
 POSITIVES = 8
 """Largest number of blocks that hold an answer."""
+RECITED = 1.2
+"""Weight of a token of a passage that is continued from beacons (above 1: it is no text)."""
 
 
 def memory_prompt(question: str, newline: bool = True) -> str:
@@ -125,7 +127,7 @@ class Mode:
     """Questions may have a gist of their own."""
 
 
-RATIO_SHARES = {4: 0.32, 8: 0.30, 16: 0.20, 32: 0.18}
+RATIO_SHARES = {4: 0.34, 8: 0.34, 16: 0.20, 32: 0.12}
 
 
 def draw_mode(r: random.Random, scale: float = 1.0, with_beacons: bool = True, with_gist: bool = False) -> Mode:
@@ -139,15 +141,15 @@ def draw_mode(r: random.Random, scale: float = 1.0, with_beacons: bool = True, w
         return max(BLOCK, int(n * scale) // BLOCK * BLOCK) if n else 0
 
     kind = r.random()
-    if kind < 0.12:
+    if kind < 0.11:
         return Mode(full=True, chunk=tokens(r.choice((256, 512))))
     chunk = tokens(r.choice((256, 256, 512)))
     recall = r.choice((1, 1, 1, 2, 4, 8, 8, 8))
     asked = tokens(r.choice((0, 64, 128, 256, 320, 512)))
-    if kind < 0.28 or not with_beacons:
+    if kind < 0.24 or not with_beacons:
         return Mode(chunk, tokens(r.choice((0, 256, 512, 512, 768, 1024))), asked, (), recall)
     recent = tokens(r.choice((0, 0, 256, 512)))
-    if kind >= 0.42:
+    if kind >= 0.44:
         recent, recall = tokens(r.choice((0, 0, 0, 0, 0, 256, 512))), 0
         asked = tokens(r.choice((0, 64, 64, 128, 256, 512)))
     tier = r.choice((0, 0, 0, 1, 2, 4, 6, 8, 12)) if with_gist and r.random() < 0.45 else None
@@ -161,7 +163,7 @@ class Composer:
         self, texts: dict[str, str], words: dict, tokenizer, seed: int, sizes: Sizes,
         wordings: Wordings = TRAIN, weights: dict[str, float] | None = None,
         chats: list[tuple[str, str]] | None = None, loss_rows: int = 640, questions: float = 0.78,
-        branch_rows: int = 416, scale: float = 1.0, wide: bool = False,
+        branch_rows: int = 416, scale: float = 1.0, wide: bool = False, recite: float = 0.0,
     ) -> None:  # fmt: skip
         self.r, self.texts, self.tokenizer, self.sizes = random.Random(seed), texts, tokenizer, sizes
         self.g = (Wide if wide else Grammar)(self.r, wordings, words)
@@ -172,6 +174,7 @@ class Composer:
         self.chats, self.loss_rows, self.questions = chats or [], loss_rows, questions
         self.np = np.random.default_rng(seed)
         self.branch_rows, self.scale, self.text_items = branch_rows, scale, 6
+        self.recite = recite
         self.asks_left = sizes.asks
 
     def encode(self, text: str) -> list[int]:
@@ -338,6 +341,38 @@ class Composer:
         branch.recalled, branch.kind, branch.absent, branch.asked = recalled, item.kind, absent, fold
         return branch
 
+    def _recite(self, this: Context, left: int, ratios, folded: int) -> Branch | None:
+        """Goes on with a passage that left the window and is held by beacons: the densest lesson of what to keep.
+
+        Half of the passages begin at or near a fact's line. Either the passage's own first tokens come
+        again, or a question quotes them.
+        """
+        r, ids = self.r, this.ids
+        held = [a.spans[0][0] for a in this.asked if a.spans and folded * BLOCK <= a.spans[0][0] < (left - 1) * BLOCK]
+        for _ in range(6):
+            known, count = r.randint(5, 14), r.randint(20, 96)
+            start = r.choice(held) - r.randint(0, known) if held and r.random() < 0.5 else r.randrange(folded * BLOCK, left * BLOCK)
+            end = min(start + known + count, left * BLOCK)
+            if start < folded * BLOCK or end - start - known < 12 or not all(ratios[start // BLOCK : (end - 1) // BLOCK + 1]):
+                continue
+            head = ids[start : start + known]
+            windows = np.lib.stride_tricks.sliding_window_view(ids[: left * BLOCK], known)
+            if (windows == head).all(1).sum() == 1:
+                break
+        else:
+            return None
+        if r.random() < 0.6:
+            before, after = self.encode("\n"), []
+        else:
+            asked = r.choice(COPY)
+            asked = plain_prompt(asked) if r.random() < 0.2 else memory_prompt(asked, r.random() < 0.8)
+            before, after = (self.encode(x) for x in asked.split("{a}"))
+        prompt = before + head.tolist() + after
+        reply = ids[start + known : end].tolist()
+        coarse = max(ratios[start // BLOCK : (end - 1) // BLOCK + 1]) > 8
+        span = (len(prompt), len(prompt) + len(reply))
+        return Branch(prompt + reply, span, (0, 0), 1.001 if coarse else RECITED, kind="recite")
+
     def _foreign(self, other: Context, this: Context, mode: Mode, left, holding, ratios) -> Branch | None:
         """A question whose answer is in another context: absent here, and a query for the address."""
         choices = [a for a in other.asked if a.item.weight >= 5.0 and a.item.answer not in this.text]
@@ -382,13 +417,19 @@ class Composer:
         slots = self.sizes.memory - self._context_slots(mode, counts, end)
         shown = int(counts[folded:left].sum())
         gist = self.sizes.gist if self.sizes.folds and counts[:folded].sum() else 0
+        recite = self.recite if mode.beacons and not mode.recall and left > max(folded, 1) else 0.0
         for _ in range(2 * self.sizes.steps):
-            kind = r.random()
-            if kind < 0.58:
+            if r.random() < recite:
+                kind, branch = 1.0, self._recite(this, left, ratios, folded)
+            else:
+                kind = r.random()
+            if kind == 1.0:
+                pass
+            elif kind < 0.56:
                 branch = self._own(own.pop(), mode, first, ratios, holding, folded) if own else None
-            elif kind < 0.80:
+            elif kind < 0.74:
                 branch = self._foreign(other, this, mode, left, holding, ratios)
-            elif kind < 0.94:
+            elif kind < 0.95:
                 branch = self._near(this, mode, left, holding, ratios)
             else:
                 branch = None
@@ -490,8 +531,8 @@ class Composer:
             n = len(b.ids)
             tokens[at : at + n] = b.ids
             weight[at + b.answer[0] : at + b.answer[1]] = b.weight if b.weight > 1 else 1.001
-            if not b.absent and b.kind != "chat":
-                weight[at + b.answer[0]] *= FIRST
+            if not b.absent and b.kind not in ("chat", "recite") or b.kind == "near":
+                weight[at + b.answer[0]] *= FIRST  # an answer or a refusal is decided there
             if b.foreign and foreign < FOREIGN:
                 query[foreign] = at + b.query[0], at + b.query[1]
                 positive[foreign, : len(b.positives)] = b.positives

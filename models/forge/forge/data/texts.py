@@ -85,6 +85,22 @@ NO_FIELDS = "colour|owner|temperature|exit code|duration|session key|country|gro
 """Fields that few lines of the trained logs have."""
 
 
+UNSAID = (
+    (r"port", "Which port did {x} use?"), (r"port", "What was the source port of {x}?"), (r"user|for \w", "Which user belongs to {x}?"), (r"user|for \w|login", "Who logged in from {x}?"),
+    (r"byte|size|\d\d\d \d+|\t", "How many bytes did {x} send?"), (r"byte|size|\d\d\d \d+|\t", "How large was the answer for {x}?"), (r"second|durat|\d ?ms|took|\t", "How long was {x} connected?"),
+    (r"second|durat|\d ?ms|took|\t", "How long did {x} take?"), (r"\d+\.\d+\.\d+\.\d+", "Which address did {x} come from?"), (r"SHA|finger|hash|MD5", "Which fingerprint did {x} show?"),
+    (r"status|code|\d\d\d", "With which code did {x} end?"), (r"disk|sd[a-z]|volume", "Which disk does {x} use?"), (r"memory|mem", "How much memory did {x} take?"),
+    (r"version|\d\.\d", "Which version runs on {x}?"),
+    (r"host|server", "On which host did {x} run?"), (r"service|daemon|sshd|httpd", "Which service did {x} restart?"), (r"group", "Which group is {x} in?"),
+    (r"country|city", "From which country is {x}?"),
+    (r"retr|attempt|times", "How often did {x} try again?"), (r"fail|error|invalid", "Why did {x} fail?"), (r"mail|@", "What is the mail address of {x}?"),
+    (r"cert", "When does the certificate of {x} expire?"),
+    (r"parent", "What is the parent of {x}?"), (r"thread", "Which thread handled {x}?"), (r"priorit", "What is the priority of {x}?"),
+    (r"agent|mozilla", "Which user agent did {x} send?"), (r"session", "Which session did {x} open?"),
+)  # fmt: skip
+"""(what a line must not show, any case; a question that it then does not answer)."""
+
+
 class Questions:
     """Makes items from the lines of one context; `lines` stay where they are."""
 
@@ -130,7 +146,13 @@ class Questions:
             near = [self.g.ask(form.format(n=n, k=k, x=other))] if other not in self.text else []
             if name.split()[-1] not in line.lower():
                 near.append(self.g.ask(form.format(n=name, k=k, x=x)))
+            near += self._unsaid(x, line)
         return Item([], question, v, "log field", near=near)
+
+    def _unsaid(self, x: str, line: str) -> list[str]:
+        """A question about `x` that its line does not answer, in the form of one that others do."""
+        fits = [form for shown, form in UNSAID if not re.search(shown, line, re.IGNORECASE)]
+        return [self.g.pose(self.r.choice(fits).format(x=x))] if fits else []
 
     def _changed(self, x: str) -> str:
         """A value that looks like `x`."""
@@ -158,6 +180,7 @@ class Questions:
             return None
         other = self._changed(x)
         near = [] if other in self.text else [self.g.pose(form.format(x=other))]
+        near += self._unsaid(x, line)
         return Item([], self.g.pose(form.format(x=x)), v, "log event", near=near)
 
     def _read(self, line: str) -> Item | None:

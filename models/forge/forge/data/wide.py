@@ -9,16 +9,50 @@ from __future__ import annotations
 import json
 import re
 
-from .facts import DAYS, MONTHS, Grammar, Item
+from .facts import DAYS, MONTHS, ORDINALS, Grammar, Item
 from .frames import ASPECTS, EVENTS, KEPT_MARKS, ROLES, SENTENCES, Frame
 from .wordings import KEPT
 
 EVENT = "\x01"
 """Starts a line that takes the head of the line before it (time, host)."""
+_UNITS = (
+    "Hz GHz dB V kV mV A mA W kW kWh J kJ N Pa kPa bar lm lx K ppm rpm bpm dpi px em pt mm cm dm km mi ft in yd ha ac ml cl l gal oz lb mg kg t s ms ns min h d wk mo "
+    "yr kB MB TB PB Mbps fps C F rad mol cd"
+).split()
 _STATES = "up down open closed active idle failed ready enabled disabled pending locked running stopped green red".split()
 _NOT = {w.lower() for name, _, same in KEPT.attributes for text in (name, *same) for w in text.split()}
 _IS = "is|was|is|was|remains|became|reads|equals|has become|is now|is given as|is recorded as|was set to|stands at|turned out to be|must be|is listed as|came out as|is still|is known as|goes by".split("|")  # fmt: skip
 _HAS = "has the {a}|has a {a} of|uses the {a}|bears the {a}|got the {a}|took the {a}|keeps the {a}|carries the {a}|shows the {a}|received the {a}|works with the {a}|reports a {a} of|needs a {a} of".split("|")  # fmt: skip
+_TOLD = (
+    "put {v} as {a} for {e}", "{n} wants {v} to be the {a} of {e}", "when asked for the {a} of {e}, {n} says {v}", "{e}? {v}, as far as the {a} goes", "{v} it is, the {a} of {e}",
+    "as {a} {e} took {v}", "they gave {e} the {a} {v}", "with {v} as its {a}, {e} is on the list", "{e}, whose {a} is {v}, was there too", "{n} looked at {e} and read {v} for the {a}",
+    "write down for {e}: {a} {v}", "in the column {a} of {e} stands {v}", "{e} ({a} {v}) was seen by {n}", "the {w} of {e} is old, its {a} {v}", "no other {a} fits {e} but {v}",
+    "{n} chose {v} as {a} of {e}", "we checked {e}. {a}: {v}. The {w} was fine", "{e}\n  {k}: {v}\n  checked: yes", "- name: {e}\n  {k}: {v}", "[{e}]\n{k} = {v}", "Q: {a} of {e}? A: {v}",
+    "{e} - {w} unknown, {a} {v}", "{a} for {e} came in today, {v}", "if you need the {a} of {e}, take {v}", "{v} has been assigned to {e} as {a}",
+    "apart from the {w}, {e} also has a {a}, which is {v}", "{e} and its {a} {v}", "the {a} is {v} for {e} and something else for the {w}", "{a} = {v} holds for {e} alone",
+    "under '{a}' {e} has {v}", "the line '{a}' of {e} has {v}", "'{a}' on the card of {e}: {v}", "in the box \"{a}\" of {e}: {v}", "{n} copied '{v}' from {e}, it is the {a}",
+    "seen at {e}: {v} ({a})", "{{'{k}': '{v}', 'who': '{e}'}}", "{e};{w};{k};{v}", "{k}({e}) -> {v}", "{e} | {k}:{v} | {w}", "so {e} ended up with {v} for its {a}",
+)  # fmt: skip
+"""Sentences and lines with an attribute, {n} a first name, {w} any noun, {k} the attribute as a key."""
+_LISTED = (
+    "the {p} of {e} are {v}", "{p} of {e}: {v}", "{e} has the {p} {v}", "for {p}, {e} has {v}", "{e} comes with {v} as {p}", "{v} are the {p} of {e}", "{e} ({p}: {v})", "{p}({e}) = [{v}]",
+    "{v} were named as {p} of {e}", "all {p} at {e}: {v}", "{e} keeps several {p}, namely {v}", "the order of {p} for {e} is {v}", "{e}: {p} {v}", "as {p} of {e} we have {v}",
+)  # fmt: skip
+_NTH = (
+    "what is the {o} of the {p} of {e}?", "which {a} of {e} comes {o}?", "the {o} {a} of {e}?", "{e}: {o} {a}?", "of all {p} of {e}, which is the {o}?",
+    "name the {o} one of {e}'s {p}.", "what do the {p} of {e} have {o}?", "which is the {o} {a} that {e} has?",
+)  # fmt: skip
+_MARKS = (
+    " - ", " -- ", ": ", " / ", " | ", "~", " ~> ", "@", "#", " <- ", " ... ", "; ", " (", "::=", " := ", "==", " >> ", " << ", "$", "%", "&", " + ", " * ", "!", "?", "^",
+    "|", "->", " -> ", "/", ".", ">", " >", "\t", "  ", " _ ",
+)  # fmt: skip
+"""What may stand between the parts of a terse line."""
+_ENDS = (
+    ", so they say|, mark my words|, take note|, no more, no less|, for what it is worth|, over and out|, that is all|, they swear|, as usual|, sadly|, of course|"
+    ", no joke| for good| at last| as ever| (so it seems)| (unchecked)| (copy)| [!]| - honest| - more later|, and so on|, thank you|, full stop|, nothing else|"
+    ", period"
+).split("|")  # fmt: skip
+"""Ends of a line that belong to no value."""
 _SAID = "said|wrote|noted|explained|told us|claimed|remembered|mentioned|announced|repeated".split("|")
 _TIME_NOW = "now|today|since yesterday|as of now|from this week|since the change|currently|this time|after the change".split("|")
 _PLURAL_ASK = ("Which {p} does {e} have?", "List all {p} of {e}.", "What are the {p} of {e}?", "Name every {a} of {e}.", "All {p} of {e}?", "Give me each {a} that {e} has.", "What {p} were given for {e}?", "{e}: all {p}?", "Which values were given as {a} of {e}?", "Find all {p} for {e}", "Tell me the {p} of {e}, all of them.")  # fmt: skip
@@ -64,7 +98,9 @@ class Wide(Grammar):
         r = self.r
         if r.random() < 0.5:
             return self.value(r.choice("int code hex ip time date money name place word thing ver pct qty path phone mail phrase colour job lang animal food".split()))  # fmt: skip
-        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed", "mixed", "joined", "joined"))
+        kind = r.choice(("name", "name", "number", "token", "pair", "cap", "low", "phrase", "mixed", "mixed", "joined", "joined", "measure", "measure", "measure"))
+        if kind == "measure":
+            return self.measure()
         if kind == "phrase":
             return " ".join(self.word("low") for _ in range(r.randint(1, 3)))
         if kind == "joined":
@@ -82,6 +118,27 @@ class Wide(Grammar):
             pieces.append(made[0] if kind == "verb" else made)
         text = r.choice((" ", " ", " ", " of ", " and ", "-", " / ", ", ")).join(pieces)
         return r.choice((text, text, text, text.title(), f'"{text}"', f"({text})", text.upper()))[:48].strip()
+
+    def measure(self) -> str:
+        """A number with what belongs to it: a unit, a rest, a second number. All of it is the value."""
+        r = self.r
+
+        def number() -> str:
+            return r.choice((str(r.randint(1, 999)), f"{r.randint(0, 400)}.{self.digits(r.randint(1, 3))}", f"{r.randint(1, 60)},{self.digits(3)}"))
+
+        def unit() -> str:
+            short = r.choice(_UNITS) if r.random() < 0.6 else self.letters(r.randint(1, 2)).capitalize() + r.choice("abdgmnsvwx")
+            return short if r.random() < 0.6 else r.choice((self.word("low") + "s", self.word("low"), self.word("adj") + " " + self.word("low")))
+
+        low, name, n, u = self.word("low"), self.word("cap"), number(), unit()
+        return r.choice((
+            f"{n} {u}", f"{n} {u}", f"{n} {u}", f"{n}{r.choice(_UNITS)}", f"{n} {u}, {number()} {unit()}", f"{n} {self.letters(1)}, {number()} {self.letters(1)}", f"{n} {u} and {number()} {unit()}",
+            f"{n} and a {low}", f"{n} and three quarters", f"{n} {self.word('adj')}", f"{n} x {number()}", f"{n} x {number()} {u}", f"{n}/{number()} {u}", f"{n} {u} per {low}", f"{n}-{number()} {u}",
+            f"{r.randint(1200, 2030)} {name} {self.word('adj')}", f"{name} {r.randint(1200, 2030)}", f"{name} {r.randint(2, 99)} {low}", f"{n} to {number()}", f"{n} of {number()}",
+            f"{low} {n} {u}", f"{n} {u} ({low})",
+            f"{self.letters(2)}{self.digits(6)}{self.letters(1)}", ".".join(self.hexes(3) for _ in range(r.randint(3, 6))),
+            "-".join(self.digits(r.randint(1, 5)) for _ in range(r.randint(3, 6))), f"{self.letters(3)} {self.digits(3)} {self.letters(1)}",
+        ))  # fmt: skip
 
     def shape(self) -> str:
         """A value of a random shape: letters, digits and marks."""
@@ -173,6 +230,8 @@ class Wide(Grammar):
         r = self.r
         if r.random() < 0.62:
             return ""
+        if r.random() < 0.3:
+            return r.choice(_ENDS)
         return r.choice((
             f" ({self.word('cap')}, {r.choice(MONTHS)})", f", {r.choice(_SAID)} {self.word('first')}", f" according to {self.word('cap')}",
             f" in {self.word('cap')}", f", see page {r.randint(2, 900)}", f" since {r.choice(MONTHS)}", f" and the {self.word('low')} is {self.word('adj')}",
@@ -192,13 +251,19 @@ class Wide(Grammar):
         """A sentence or a line that gives attribute `a` of `e` as `v`."""
         r = self.r
         kind = r.random()
-        if kind < 0.25:
+        if kind < 0.20:
             text = r.choice(self.w.statements).format(a=a, e=e, v=v)
-        elif kind < 0.55:
+        elif kind < 0.38:
+            text = r.choice(_TOLD).format(a=a, e=e, v=v, n=self.word("first"), w=self.word("low"), k=cased(r, a))
+        elif kind < 0.42:
+            mark = [r.choice(_MARKS) for _ in range(2)]
+            parts = r.choice(((e, a, v), (a, e, v), (e, v, a), (v, a, e), (cased(r, a), e, v), (e, cased(r, a), v)))
+            text = r.choice(("", "", "", r.choice(_MARKS).strip() + " ")) + parts[0] + mark[0] + parts[1] + mark[1] + parts[2]
+        elif kind < 0.62:
             subject = r.choice((f"the {a} of {e}", f"{e}'s {a}", f"the {a} for {e}", f"the {a} at {e}", f"the {a} that {e} has", f"the {e} {a}", f"the current {a} of {e}"))  # fmt: skip
             verb = r.choice(_IS)
             text = r.choice((f"{subject} {verb} {v}", f"{subject} {verb} {v}", f"{v} {r.choice(('is', 'was', 'became', 'serves as', 'was given as', 'counts as'))} {subject}", f'{subject} {verb} "{v}"', f"{subject}, {v}, "+r.choice(("was read out", "is not a secret", "came by mail", "can be trusted"))))  # fmt: skip
-        elif kind < 0.68:
+        elif kind < 0.71:
             text = f"{e} {r.choice(_HAS).format(a=a)} {v}"
         else:
             key = cased(r, a)
@@ -218,7 +283,9 @@ class Wide(Grammar):
         form = r.choice((
             f"what is {subject}?", f"what is {subject}?", f"what was {subject}?", f"which {a} does {e} have?", f"which {a} is given for {e}?", f"{subject}?", f"say {subject}.",
             f"look for {subject}", f"read me {subject}.", f"what do we have as {subject}?", f"what {a} has {e}?", f"{a} {e}", f"{e} {a}?", f"what stands for {subject}?", f"and {subject}?",
-            f"I am asked for {subject}.", f"which one is {subject}?", f"give {subject}", f"find out {subject}.", f"complete: {subject} is", f"where it says {a} of {e}, what is written?", f"is there a {a} for {e}, and which?",
+            f"I am asked for {subject}.", f"how does {subject} read?", f"{e} has which {a}?", f"name {subject}", f"do we have {subject}? Which one?",
+            f"what did they give {e} as {a}?", f"remind me of {subject}", f"as what is {subject} recorded?", f"I forgot {subject}. What is it?", f"which one is {subject}?",
+            f"give {subject}", f"find out {subject}.", f"complete: {subject} is", f"where it says {a} of {e}, what is written?", f"is there a {a} for {e}, and which?",
         ))  # fmt: skip
         return self.pose(form)
 
@@ -234,9 +301,9 @@ class Wide(Grammar):
     # ---- items
 
     def _draw(self) -> Item:
-        makers = (super()._draw, self.composed, self.acted, self.aspect, self.event, self.sentence, self.columns, self.fields, self.many, self.changed, self.paired)  # fmt: skip
+        makers = (super()._draw, self.composed, self.acted, self.aspect, self.event, self.sentence, self.columns, self.fields, self.many, self.changed, self.paired, self.listed)  # fmt: skip
         while True:
-            item = self.r.choices(makers, (0.30, 0.15, 0.07, 0.06, 0.13, 0.06, 0.03, 0.04, 0.07, 0.08, 0.03))[0]()
+            item = self.r.choices(makers, (0.24, 0.16, 0.07, 0.06, 0.15, 0.06, 0.03, 0.04, 0.08, 0.08, 0.03, 0.06))[0]()
             text = (" ".join(item.lines) + " " + item.question).lower()
             item.near += self.unsaid(item)
             if item.answer and not any(mark in text for mark in KEPT_MARKS):
@@ -246,19 +313,32 @@ class Wide(Grammar):
         """A question for something that is not said of a name that is there."""
         r = self.r
         found = re.findall(r"\b[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})?\b", " ".join(item.lines))
-        if item.kind in ("update", "several", "columns", "join") or not found or r.random() < 0.5:
+        if item.kind in ("update", "several", "columns", "join") or not found or r.random() < 0.3:
             return []
         who = r.choice(found)
-        if r.random() < 0.6:
+        if r.random() < 0.5:
             return [self.inquire(self.attribute_name(), who)]
         name = r.choice(self.w.attributes)[0]
         return [] if name in " ".join(item.lines) else [self.inquire(name, who)]
+
+    def unsaid_of(self, frame: Frame, slots: dict) -> list[str]:
+        """A question that other lines answer about the same kinds of names, and this line does not."""
+        r, said = self.r, {ROLES[x] for x in slots}
+        for _ in range(8):
+            other = r.choice(EVENTS if frame.program != "-" else SENTENCES)
+            role = r.choice(list(other.questions))
+            form = r.choice(other.questions[role])
+            used = re.findall(r"\{(\w+)\}", form)
+            if other is frame or not used or ROLES[role] in said | {"any"} or not all(x in slots for x in used):
+                continue
+            return [self.pose(form.format(**slots))]
+        return []
 
     def composed(self) -> Item:
         """An attribute from any noun."""
         r, a, e, v = self.r, self.attribute_name(), self.who(), self.value("any")
         other, twin = self.attribute_name(), self.who()
-        asked = self.synonym(a) if r.random() < 0.3 else a
+        asked = self.synonym(a) if r.random() < 0.45 else a
         decoys = []
         if r.random() < 0.5:
             for name, subject in ((other, e), (a, twin)):
@@ -345,10 +425,11 @@ class Wide(Grammar):
         if used:
             other = self._fill(frame)
             near = [self.pose(form.format(**other))]
-        if r.random() < 0.5:  # another thing about a name that is there
+        if r.random() < 0.3:  # another thing about a name that is there
             near.append(self.inquire(self.attribute_name(), slots[r.choice(list(slots))]))
+        near += self.unsaid_of(frame, slots)
         decoys = []
-        for _ in range(r.choice((0, 0, 1, 2, 3)) if used else 0):
+        for _ in range(r.choice((0, 0, 1, 2, 3, 4)) if used else 0):
             decoys.append(self._framed(frame, self._fill(frame)))
         if r.random() < 0.2:
             decoys.append(self._framed(r.choice(EVENTS), self._fill(r.choice(EVENTS), slots) | self._fill_all()))
@@ -439,6 +520,29 @@ class Wide(Grammar):
         decoys = [self._line(self.state(a, other, self.value(kind))) for _ in range(r.choice((0, 0, 1, 2)))]
         question = self.pose(r.choice(_PLURAL_ASK).format(a=a, p=plural(a), e=e))
         return Item(lines, question, ", ".join(values), "several", decoys=decoys)
+
+    def listed(self) -> Item:
+        """Several values in one line; all of them, or the n-th, is asked for."""
+        r, a, e = self.r, self.attribute_name(), self.who()
+        kind = r.choice(("any", "any", "any", "name", "int", "code", "word", "place", "thing", "date", "colour", "animal", "food", "ip", "login", "capital"))
+        values = list(dict.fromkeys(self.value(kind).replace(",", "") for _ in range(r.randint(2, 6))))
+        if len(values) < 2 or any(" and " in v for v in values):
+            return self.composed()
+        form = r.random()
+        shown = ", ".join(values[:-1]) + r.choice((" and ", ", and ")) + values[-1]
+        if form < 0.6:
+            shown = r.choice((", ", ", ", "; ", " / ", " | ", " - ")).join(values)
+        p = plural(a)
+        line = self._line(self.head() + r.choice(_LISTED).format(p=p, e=e, v=shown) + r.choice(("", self.tail())))
+        near = [self.pose(r.choice(_PLURAL_ASK).format(a=a, p=p, e=self.who()))]
+        if r.random() < 0.5:
+            near.append(self.pose(r.choice(_PLURAL_ASK).format(a=a, p=plural(self.attribute_name()), e=e)))
+        decoys = [self._line(r.choice(_LISTED).format(p=p, e=self.who(), v=", ".join(self.value(kind) for _ in values)))] if r.random() < 0.3 else []
+        if r.random() < 0.55:
+            i = r.randrange(len(values))
+            o = "last" if i == len(values) - 1 and r.random() < 0.5 else (*ORDINALS, "sixth")[i]
+            return Item([line], self.pose(r.choice(_NTH).format(a=a, p=p, e=e, o=o)), values[i], "ordinal", near=near, decoys=decoys)
+        return Item([line], self.pose(r.choice(_PLURAL_ASK).format(a=a, p=p, e=e)), ", ".join(values), "list", near=near, decoys=decoys)
 
     def _many_events(self, count: int) -> Item:
         r = self.r
