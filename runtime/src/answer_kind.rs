@@ -29,8 +29,10 @@ pub fn clashes(question: &str, answer: &str) -> bool {
     let answer = answer.trim().trim_end_matches(['.', ',', ';', '!']);
     let one_word = !answer.is_empty() && !answer.contains(char::is_whitespace);
     let place = one_word && (is_path(answer) || is_dotted(answer));
+    let number = one_word && answer.bytes().all(|b| b.is_ascii_digit());
     match asked(question) {
-        Asked::Amount | Asked::Name => place || is_moment(answer),
+        Asked::Amount => place || is_moment(answer),
+        Asked::Name => place || number || is_moment(answer),
         Asked::Place => is_moment(answer),
         Asked::Time => one_word && is_path(answer),
         Asked::Any => false,
@@ -154,6 +156,7 @@ mod tests {
             ("How large is the backup?", "5:15 pm"),
             ("Who owns dunlin-12?", "10.132.20.101"),
             ("Who is the vendor?", "1:02 pm"),
+            ("Who rolled it out?", "6"),
             ("Where does it stand?", "9:30 am"),
             ("Where is the backup stored?", "14 January 2030"),
             ("Where is the backup stored?", "2030-01-14"),
