@@ -41,7 +41,8 @@ impl Store {
     ///
     /// Blocks of another model, geometry or address layout come in as text, without tokens: they
     /// are encoded again when they are recalled. Versions of sources keep their numbers; the
-    /// largest of a name is the one that counts. Control characters in names are written out.
+    /// largest of a name is the one that counts, unless it was superseded where it was exported.
+    /// Control characters in names are written out.
     ///
     /// # Errors
     /// [`ExportError`].
@@ -121,6 +122,9 @@ impl Store {
     fn end_source(&mut self, source: Option<(SourceId, Source)>) -> Result<(), ExportError> {
         if let Some((id, source)) = source {
             self.set_progress(id, source.progress)?;
+            if source.superseded {
+                self.supersede(id);
+            }
             self.commit()?;
         }
         Ok(())

@@ -179,6 +179,11 @@ impl Store {
             Some(id) => *id,
             None => self.add_source(name, 1),
         };
+        if self.entry(id)?.row().superseded {
+            // It was imported so; now it goes on.
+            self.update_source(id, |row| row.superseded = false);
+            self.restated.insert(id);
+        }
         self.drop_behind(id).map_err(|e| SourceError::Unfinished(Box::new(e)))?;
         self.close_others(id);
         self.source_state(id)
@@ -207,13 +212,18 @@ impl Store {
     ) -> Result<SourceId, SourceError> {
         self.check_name(name)?;
         if let Some(old) = self.newest.get(name).copied() {
-            self.update_source(old, |row| row.superseded = true);
-            self.restated.insert(old);
+            self.supersede(old);
         }
         let id = self.add_source(name, version);
         self.changed.insert(id);
         self.close_others(id);
         Ok(id)
+    }
+
+    /// A newer version stands in place of this one, here or where it came from.
+    pub(crate) fn supersede(&mut self, id: SourceId) {
+        self.update_source(id, |row| row.superseded = true);
+        self.restated.insert(id);
     }
 
     fn check_name(&self, name: &str) -> Result<(), SourceError> {

@@ -108,6 +108,27 @@ pub fn words(text: &str) -> Vec<String> {
     all
 }
 
+/// Whether an identifier (an address, a version, a number with a prefix) stands in a text, both lower
+/// case, whatever marks it is glued to: `10.0.0.7` stands in `10.0.0.7:443`, `src=10.0.0.7,` and
+/// `[10.0.0.7]`, and in none of `110.0.0.7`, `10.0.0.71` and `10.0.0.7.1`. A word without a mark
+/// within stands nowhere: [`words`] gives those.
+#[must_use]
+pub fn stands_whole(text: &str, word: &str) -> bool {
+    if !word.contains(|c: char| !c.is_alphanumeric()) {
+        return false;
+    }
+    let joins = |c: char| matches!(c, '.' | '-' | '_') || c == ':' && word.contains(':');
+    let goes_on = |near: &mut dyn Iterator<Item = char>| match near.next() {
+        Some(c) if joins(c) => near.next().is_some_and(char::is_alphanumeric),
+        Some(c) => c.is_alphanumeric(),
+        None => false,
+    };
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !goes_on(&mut before.chars().rev()) && !goes_on(&mut after.chars())
+    })
+}
+
 /// The names in a text: words with a digit, a joint (`-`, `_`, `.`, `/`, `:`, `@`) or a capital
 /// letter that does not open the text, without the marks around them.
 #[must_use]
@@ -331,6 +352,33 @@ mod tests {
             words("What is the port of host db-7.local (10.0.3.7)?"),
             ["port", "host", "db-7.local", "db", "7", "local", "10.0.3.7", "10", "0", "3"]
         );
+    }
+
+    #[test]
+    fn identifiers_stand_whole_whatever_they_are_glued_to() {
+        for text in [
+            "10.0.0.7",
+            "from 10.0.0.7:443 to",
+            "[10.0.0.7]",
+            "[10.0.0.7]:22",
+            "src=10.0.0.7,dst=10.0.0.9",
+            "http://10.0.0.7/index",
+            "10.0.0.7->10.0.0.9",
+            "user@10.0.0.7",
+            "it was 10.0.0.7.",
+            "110.0.0.7 and 10.0.0.7",
+        ] {
+            assert!(stands_whole(text, "10.0.0.7"), "{text}");
+        }
+        for text in
+            ["110.0.0.7", "10.0.0.71", "10.0.0.7.1", "1.10.0.0.7", "x-10.0.0.7", "10.0.0.7_b", ""]
+        {
+            assert!(!stands_whole(text, "10.0.0.7"), "{text}");
+        }
+        assert!(stands_whole("(cn-4821)", "cn-4821") && !stands_whole("cn-4821-b", "cn-4821"));
+        // A time is no part of a longer one, an address with colons of none.
+        assert!(stands_whole("at 10:22,", "10:22") && !stands_whole("at 10:22:33", "10:22"));
+        assert!(!stands_whole("port 443", "443"), "words without marks are words");
     }
 
     #[test]

@@ -307,3 +307,28 @@ fn the_real_model_remembers_after_a_restart_and_the_newer_statement_counts() {
     assert_eq!(asked[2]["answer"], "Porto", "{}", asked[2]);
     assert_eq!(asked[2]["turn"], 6);
 }
+
+/// No terminal takes a part of a conversation's name for a command, wherever it is shown.
+#[test]
+fn a_name_that_turns_a_line_around_is_written_out() {
+    let world = World::new();
+    let name = "a\u{202e}x 'b'";
+    let chat = ["chat", "--store", "memory", "--max-tokens", "4", "--session", name];
+    for lines in ["The zebra is called Otto.\n", "How is the zebra called?\n/why\n/sources\n/bye\n"]
+    {
+        let mut command = world.command(chat);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let ran = Ran::of(child).ok();
+        assert!(!ran.out.contains('\u{202e}') && !ran.err.contains('\u{202e}'), "{ran:?}");
+        assert!(ran.err.contains(r"$'a\u202ex \'b\''"), "{}", ran.err);
+    }
+    let refused = ["chat", "--store", "memory", "--session", "a\u{1b}[31m"];
+    world.run(refused).code(2);
+    for words in ["memory list --store memory", "memory search zebra --store memory"] {
+        let ran = world.run(words.split(' ')).ok();
+        assert!(ran.out.contains(r"chat/a\u{202e}x 'b'"), "{}", ran.out);
+        assert!(!ran.out.contains('\u{202e}') && !ran.err.contains('\u{202e}'), "{ran:?}");
+    }
+}

@@ -6,8 +6,8 @@ use crate::{
     SourceId, SourceInfo, Span,
 };
 
-/// Version of the file.
-pub(crate) const VERSION: u32 = 1;
+/// Version of the file; 1, whose sources do not say whether they are superseded, is read too.
+pub(crate) const VERSION: u32 = 2;
 /// Bytes before each part: magic, kind, length, checksum.
 pub(crate) const PREFIX: usize = 24;
 /// Longest head; a later version may have a longer one.
@@ -42,11 +42,14 @@ pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) version: u32,
     pub(crate) progress: Progress,
+    /// A newer version stood in its place where it was exported.
+    pub(crate) superseded: bool,
 }
 
 impl Source {
     pub(crate) fn of(info: &SourceInfo) -> Self {
-        Self { name: info.name.clone(), version: info.version, progress: info.progress }
+        let SourceInfo { version, progress, superseded, .. } = *info;
+        Self { name: info.name.clone(), version, progress, superseded }
     }
 }
 
@@ -89,6 +92,7 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
             out.extend(source.version.to_le_bytes());
             put_progress(&source.progress, &mut out);
             put_bytes(source.name.as_bytes(), &mut out);
+            out.push(u8::from(source.superseded));
             SOURCE
         }
         Frame::Block(block) => {
@@ -174,7 +178,7 @@ pub(crate) fn decode(prefix: &[u8; PREFIX], body: &[u8]) -> Result<Frame, FrameE
     let frame = match u32_at(prefix, 4) {
         HEAD => {
             let version = rest.u32()?;
-            if version != VERSION {
+            if version == 0 || version > VERSION {
                 return Err(FrameError::Version(version));
             }
             Frame::Head(rest.head()?)
@@ -182,7 +186,9 @@ pub(crate) fn decode(prefix: &[u8; PREFIX], body: &[u8]) -> Result<Frame, FrameE
         SOURCE => {
             let (version, progress) = (rest.u32()?, rest.progress()?);
             let name = String::from_utf8(rest.bytes()?).map_err(|_| FrameError::Wrong("name"))?;
-            Frame::Source(Source { name, version, progress })
+            // The last field is of version 2.
+            let superseded = !rest.0.is_empty() && rest.u8()? != 0;
+            Frame::Source(Source { name, version, progress, superseded })
         }
         BLOCK => Frame::Block(rest.block()?),
         END => Frame::End { blocks: rest.u64()? },

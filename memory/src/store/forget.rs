@@ -105,7 +105,8 @@ impl Store {
         Ok(report)
     }
 
-    /// After source versions went: which version of each name is the newest now.
+    /// After source versions went: which version of each name is the newest now. One that was the
+    /// newest before stays what it was.
     pub(super) fn restate_newest(&mut self) {
         let snapshot = self.shared.snapshot();
         let mut newest: BTreeMap<String, (u32, SourceId)> = BTreeMap::new();
@@ -115,8 +116,10 @@ impl Store {
             *best = (*best).max((row.version, row.id));
         }
         drop(snapshot);
-        self.newest = newest.into_iter().map(|(name, (_, id))| (name, id)).collect();
-        let ids: Vec<SourceId> = self.newest.values().copied().collect();
+        let newest = newest.into_iter().map(|(name, (_, id))| (name, id)).collect();
+        let before = std::mem::replace(&mut self.newest, newest);
+        let new = self.newest.iter().filter(|(name, id)| before.get(*name) != Some(*id));
+        let ids: Vec<SourceId> = new.map(|(_, id)| *id).collect();
         for id in ids {
             if self.entry(id).is_ok_and(|e| e.row().superseded) {
                 self.update_source(id, |row| row.superseded = false);

@@ -438,3 +438,54 @@ fn what_is_there_twice_is_written_once() {
     drop(store);
     assert!(verify(&dir.path().join("store"), true).unwrap().ok());
 }
+
+/// An old version that is exported alone stays one that a newer version replaced, until it goes on.
+#[test]
+fn what_was_superseded_stays_so() {
+    let (dir, other, files) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = make(dir.path());
+    let old = store.reader().sources()[0].id;
+    let path = files.path().join("old.lcx");
+    let only = ExportOptions { sources: Some(&[old]), ..ALL };
+    store.reader().export(&path, &only).unwrap();
+    let mut store = Store::open(other.path(), &options()).unwrap();
+    store.import(&path, &ImportOptions::default()).unwrap();
+    let superseded = |r: &Reader| r.sources().iter().map(|s| s.superseded).collect::<Vec<_>>();
+    assert_eq!(superseded(&store.reader()), [true]);
+    assert!(store.reader().search_text("line", 9, &Filter::default()).unwrap().is_empty());
+    let first = store.reader().blocks_of(store.reader().sources()[0].id)[0];
+    store.forget(&Forget::Blocks(&[first]), Strictness::Passage).unwrap();
+    drop(store);
+    let mut store = Store::open(other.path(), &options()).unwrap();
+    assert_eq!(superseded(&store.reader()), [true]);
+    assert_eq!(store.begin_source("one.log").unwrap().version, 1);
+    store.commit().unwrap();
+    assert_eq!(superseded(&store.reader()), [false]);
+    assert!(!store.reader().search_text("line", 9, &Filter::default()).unwrap().is_empty());
+}
+
+/// Files of version 1 say nothing of it, and are read.
+#[test]
+fn files_of_version_1_come_in() {
+    let (dir, other, files) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = files.path().join("new.lcx");
+    make(dir.path()).reader().export(&path, &ALL).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let all = parts(&bytes);
+    for (at, (from, to)) in all.iter().enumerate().rev() {
+        let kind = bytes[from + 4];
+        if kind == 2 {
+            let without = |part: &mut Vec<u8>| drop(part.pop());
+            bytes = forged(&bytes, at, without);
+        } else if kind == 1 {
+            bytes = forged(&bytes, at, put(0, [1, 0, 0, 0]));
+        }
+        assert!(to > from);
+    }
+    fs::write(&path, bytes).unwrap();
+    let mut store = Store::open(other.path(), &options()).unwrap();
+    store.import(&path, &ImportOptions::default()).unwrap();
+    look(&store.reader());
+}

@@ -42,6 +42,9 @@ const BUILDER: &str = "fused-2";
 const GRAPH: &str = "chained head";
 /// Fewest rows of the table of cosines: positions of a stream rise long before they are laid anew.
 const POSITIONS_MIN: usize = 32_768;
+/// Most rows, and so the longest context that is used, whatever a model says of itself: 64 MiB of
+/// cosines and sines for heads of 128 values.
+const POSITIONS_MAX: usize = 131_072;
 
 /// How a model is prepared.
 #[derive(Clone, Debug)]
@@ -317,7 +320,8 @@ impl Job<'_> {
         let weights = Weights::open(&self.material.path)?;
         text.check(weights.decoder())?;
         let memory = self.memory(weights.decoder(), progress)?;
-        build_options.positions = weights.decoder().context.max(POSITIONS_MIN);
+        let context = weights.decoder().context;
+        build_options.positions = context.clamp(POSITIONS_MIN, POSITIONS_MAX);
         let out = stage.path().join("out");
         std::fs::create_dir(&out).map_err(|e| PrepareError::io(&out, e))?;
         let built = build(&weights, memory.as_ref(), &build_options, &out, &mut |done, total| {
@@ -368,7 +372,7 @@ fn card(
         kv_heads: d.kv_heads,
         head_dim: d.head_dim,
         vocab: d.vocab,
-        context: d.context,
+        context: d.context.min(build.positions),
         positions: build.positions,
         rope_theta: d.rope_theta,
         rms_eps: d.rms_eps,
@@ -421,6 +425,10 @@ fn notes(
     built: &Built,
 ) -> Result<Vec<String>, PrepareError> {
     let mut notes = Vec::new();
+    let context = weights.decoder().context;
+    if context > POSITIONS_MAX {
+        notes.push(format!("of a context of {context} tokens, {POSITIONS_MAX} are used"));
+    }
     if let Some(memory) = memory {
         let how = if kind == WeightKind::Int4 { "beside the matrices" } else { "merged" };
         notes.push(format!("the trained memory {:?} is woven in ({how})", memory.card().name));

@@ -39,6 +39,26 @@ fn the_same_model_by_path_has_the_same_fingerprint() {
     assert!(by_path.card.query_layers.is_empty() && by_path.card.retrieval_heads.is_empty());
 }
 
+/// A model that claims a context of millions gets no table of gigabytes.
+#[test]
+fn a_claimed_context_is_used_as_far_as_there_are_positions() {
+    let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (name, bytes) in zoo::bundled("stories260k") {
+        let mut bytes = bytes.to_vec();
+        if *name == "config.json" {
+            let mut config: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            config["max_position_embeddings"] = (1 << 24).into();
+            bytes = serde_json::to_vec(&config).unwrap();
+        }
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let source = ModelSource::resolve(folder.path().to_str().unwrap()).unwrap();
+    let options = PrepareOptions::offline(WeightKind::F32, cache.path());
+    let card = prepare(&source, &options, &mut |_| {}).unwrap().card;
+    assert_eq!((card.context, card.positions), (131_072, 131_072));
+    assert!(card.notes[0].contains("16777216"), "{:?}", card.notes);
+}
+
 #[test]
 fn a_damaged_folder_is_prepared_anew() {
     let cache = tempfile::tempdir().unwrap();

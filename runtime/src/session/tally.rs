@@ -11,7 +11,7 @@ use super::Session;
 use super::ask::{Answer, Question};
 use super::recall::Passages;
 use crate::asked::{Understood, Wanted, meets, understand};
-use crate::cite::{Citation, holds_word, words};
+use crate::cite::{Citation, holds_word, stands_whole, words};
 use crate::confidence::Signals;
 use crate::conversation;
 use crate::error::{AbsorbError, AskError};
@@ -214,17 +214,15 @@ fn states_frequency(line: &str, wanted: &Wanted) -> bool {
 }
 
 fn holds(line: &str, wanted: &Wanted) -> bool {
-    if !wanted.phrases.is_empty() {
-        let low = line.to_lowercase();
-        if !wanted.phrases.iter().all(|p| low.contains(&p.to_lowercase())) {
-            return false;
-        }
+    let low = line.to_lowercase();
+    if !wanted.phrases.iter().all(|p| low.contains(&p.to_lowercase())) {
+        return false;
     }
     if wanted.words.is_empty() {
         return true;
     }
     let held = words(line);
-    wanted.words.iter().all(|w| holds_word(&held, w))
+    wanted.words.iter().all(|w| holds_word(&held, w) || stands_whole(&low, w))
 }
 
 /// Whether a line says something: of a conversation, what the user said and did not ask.
@@ -347,6 +345,10 @@ mod tests {
         assert!(!holds(line, &wanted(&["fail", "root"], &[])));
         assert!(!holds(line, &wanted(&[], &["password failed"])));
         assert!(!holds(line, &wanted(&["10.0.3.77"], &[])));
+        let glued = "dropped 10.0.3.7:443 -> [10.0.3.9]:22";
+        assert!(holds(glued, &wanted(&["10.0.3.7", "10", "0", "3", "7"], &[])));
+        assert!(holds(glued, &wanted(&["10.0.3.9", "drop"], &[])));
+        assert!(!holds(glued, &wanted(&["10.0.3.74"], &[])));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use lcedge::session::{Counters, Session};
 use lcedge::setup::Report;
 use serde::Serialize;
 
+use super::answers::shown_name;
 use super::reading::{Reading, per_second, round};
 use super::workspace::Workspace;
 use crate::context::weights_name;
@@ -164,14 +165,14 @@ impl SummaryEvent<'_> {
         let count = size::count;
         out.line("")?;
         if self.tokens == 0 {
-            out.line(format!("Nothing new was read from {}.", self.source))?;
+            out.line(format!("Nothing new was read from {}.", shown_name(&self.source)))?;
         } else {
             out.line(format!(
                 "Read {} tokens ({} lines, {}) of {} in {}: {:.0} tokens/s.",
                 count(self.tokens),
                 count(self.lines),
                 size::text(self.bytes),
-                self.source,
+                shown_name(&self.source),
                 size::seconds(self.ms as f64 / 1000.0),
                 self.tokens_per_second,
             ))?;

@@ -9,7 +9,7 @@ use lcedge::when::Clock;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::answers::{AnswerEvent, TEXT_CHARS_MAX, clip, counted_what, place};
+use super::super::answers::{AnswerEvent, TEXT_CHARS_MAX, clip, counted_what, place, shown_name};
 use super::talk::{Said, Talk};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -64,16 +64,28 @@ pub(super) fn end(context: &Context, name: &str, turns: u64, said: u64) -> Resul
     context.out.event(&json!({
         "event": "bye", "session": name, "turns": turns, "said": said,
     }))?;
-    let quoted = if name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    };
+    let quoted = quoted(name);
     context.out.note(format!(
         "Kept: {} turns. `lcedge chat --session {quoted}` goes on.",
         size::count(turns)
     ));
     Ok(())
+}
+
+/// A name as a shell takes it, and as no terminal takes a part of it for a command.
+fn quoted(name: &str) -> String {
+    if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
+        return name.to_owned();
+    }
+    if shown_name(name) == name {
+        return format!("'{}'", name.replace('\'', "'\\''"));
+    }
+    let escaped = name.chars().map(|c| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if shown_name(c.encode_utf8(&mut [0; 4])) == c.to_string() => c.to_string(),
+        c => format!("\\u{:04x}", u32::from(c)),
+    });
+    format!("$'{}'", escaped.collect::<String>())
 }
 
 /// Where to type, on a terminal.
@@ -140,7 +152,8 @@ fn from_when(talk: &Talk, c: &Citation, clock: &Clock) -> String {
         Some(name) => {
             let (turn, role) = turn_of(c.line_start);
             let who = if role == Role::User { "you said so in" } else { "I said so in" };
-            let of = if name == talk.name { String::new() } else { format!(" of {name}") };
+            let of =
+                if name == talk.name { String::new() } else { format!(" of {}", shown_name(name)) };
             format!("{who} turn {turn}{of}{time}")
         }
         None => format!("{}{time}", place(c).trim_end_matches(':')),
@@ -212,4 +225,24 @@ fn citation(talk: &Talk, c: &Citation, clock: &Clock) -> Value {
         fields.insert("time".to_owned(), json!(time_of(talk, c).map(|ms| clock.rfc3339(ms))));
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn names_are_quoted_for_a_shell_and_harmless_on_a_terminal() {
+        for (name, want) in [
+            ("main", "main"),
+            ("a b", "'a b'"),
+            ("Ana's", r"'Ana'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("a\u{1b}[31m'\\", r"$'a\u001b[31m\'\\'"),
+            ("x\u{202e}y", r"$'x\u202ey'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(name), want, "{name:?}");
+        }
+    }
 }
