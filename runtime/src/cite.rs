@@ -149,6 +149,23 @@ pub fn names(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// What is named: the plain words right behind a name that has an article (`depot` in "the Aldford
+/// depot"). A place of the same name that is something else is another one.
+#[must_use]
+pub fn named(text: &str) -> Vec<&str> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let capital = |w: &str| w.chars().next().is_some_and(char::is_uppercase);
+    let plain = |w: &str| w.len() > 2 && w.chars().all(char::is_lowercase);
+    let noun = |three: &[&'_ str]| -> bool {
+        three[0].eq_ignore_ascii_case("the") && capital(three[1]) && plain(three[2])
+    };
+    let behind = words.windows(3).map(|w| {
+        let last = w[2].trim_end_matches(|c: char| !c.is_alphanumeric());
+        (noun(&[w[0], w[1], last]) && w[1].chars().all(char::is_alphabetic)).then_some(last)
+    });
+    behind.flatten().filter(|w| !STOP.contains(w)).collect()
+}
+
 fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit())
 }
@@ -386,6 +403,11 @@ mod tests {
         let asked = names("When was INC-76663 of Juniper 16 seen on 10.0.0.7 by curlew-4's owner?");
         assert_eq!(asked, ["INC-76663", "Juniper", "16", "10.0.0.7", "curlew-4"]);
         assert_eq!(names("Which address did root log in from?"), [""; 0]);
+        assert_eq!(named("What is the code of the Aldford depot?"), ["depot"]);
+        for text in ["When does Anna travel?", "Is it the Aldford?", "the T-7 pump", "the Alps are"]
+        {
+            assert_eq!(named(text), [""; 0], "{text}");
+        }
         assert_eq!(names("Über wen sprach Anna?"), ["Anna"]);
         assert_eq!(names("Когда?"), [""; 0]);
         assert_eq!(names("É?"), [""; 0]);

@@ -5,7 +5,7 @@ use lcedge_memory::BlockId;
 use super::Session;
 use super::ask::{Answer, Asked, Placed, Question};
 use crate::answer_kind::{clashes, is_by_form};
-use crate::cite::{Line, LineWeights, Support, cite, coverage, names, names_held, support};
+use crate::cite::{Line, LineWeights, Support, cite, coverage, named, names, names_held, support};
 use crate::cite::{stands_in, weigh, words};
 use crate::confidence::{Signals, confidence, is_telling};
 use crate::conversation::newest_first;
@@ -206,7 +206,7 @@ fn signals(said: &Said, supports: &[Support], question: &str) -> Signals {
     let best_line = supports.first().and_then(|s| said.lines.get(s.line));
     let held: Vec<Vec<String>> = said.lines.iter().map(|l| words(&l.text)).collect();
     let asked = words(question);
-    let names = names(question);
+    let names = [names(question), named(question)].concat();
     let of_name = |w: &String| names.iter().any(|n| words(n).contains(w));
     let other: Vec<String> = asked.iter().filter(|w| !of_name(w)).cloned().collect();
     // What the answer is by its form is said by the line that it stands in.
