@@ -40,6 +40,10 @@ smoke:
 bench:
     .ci/run bench
 
+# what Miri can run of the store
+miri:
+    .ci/run miri
+
 # the Python that trains a memory, where torch is installed
 forge:
     .ci/run forge

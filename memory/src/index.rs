@@ -143,7 +143,8 @@ fn parallel<T: Sync>(
     })
 }
 
-/// Most threads that one search of this machine takes: each looks at one page of the index at a time.
+/// Most threads that one search of this machine takes: each looks at one page of the index at a
+/// time.
 #[must_use]
 pub fn search_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)

@@ -433,8 +433,8 @@ impl Reader {
         Ok(index::search(&snapshot, query, k, (self.kernel, pass), keep))
     }
 
-    /// Lets go of what is only held to be quicker next time: mapped pages of the index, and pages of
-    /// the catalogue. Nothing is lost by it but the time to map and read them again.
+    /// Lets go of what is only held to be quicker next time: mapped pages of the index, and pages
+    /// of the catalogue. Nothing is lost by it but the time to map and read them again.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
@@ -447,11 +447,11 @@ impl Reader {
     /// typed: its words are searched for, any of them, without the words of the question itself;
     /// punctuation within a word makes a phrase. No text is an error.
     ///
-    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does, and so is a larger
-    /// one where the words together are in no more than 4,096 blocks. Where they are in more, the
-    /// rarest words, as far as they are in no more, are ranked so, and every other one counts for a
-    /// block that has it what BM25 gives for a word that stands once in a block of average length.
-    /// Words of more than half of all blocks count nothing.
+    /// A store of up to 2,048 blocks is ranked as a whole, exactly as SQLite does, and so is a
+    /// larger one where the words together are in no more than 4,096 blocks. Where they are in
+    /// more, the rarest words, as far as they are in no more, are ranked so, and every other one
+    /// counts for a block that has it what BM25 gives for a word that stands once in a block of
+    /// average length. Words of more than half of all blocks count nothing.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.
@@ -469,8 +469,8 @@ impl Reader {
         Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
     }
 
-    /// As [`search_text`](Self::search_text), with every block ranked that has any word of the text,
-    /// however large the store is. To measure with.
+    /// As [`search_text`](Self::search_text), with every block ranked that has any word of the
+    /// text, however large the store is. To measure with.
     ///
     /// # Errors
     /// [`ReadError::Catalogue`] when SQLite fails.

@@ -108,10 +108,10 @@ pub fn words(text: &str) -> Vec<String> {
     all
 }
 
-/// Whether an identifier (an address, a version, a number with a prefix) stands in a text, both lower
-/// case, whatever marks it is glued to: `10.0.0.7` stands in `10.0.0.7:443`, `src=10.0.0.7,` and
-/// `[10.0.0.7]`, and in none of `110.0.0.7`, `10.0.0.71` and `10.0.0.7.1`. A word without a mark
-/// within stands nowhere: [`words`] gives those.
+/// Whether an identifier (an address, a version, a number with a prefix) stands in a text, both
+/// lower case, whatever marks it is glued to: `10.0.0.7` stands in `10.0.0.7:443`, `src=10.0.0.7,`
+/// and `[10.0.0.7]`, and in none of `110.0.0.7`, `10.0.0.71` and `10.0.0.7.1`. A word without a
+/// mark within stands nowhere: [`words`] gives those.
 #[must_use]
 pub fn stands_whole(text: &str, word: &str) -> bool {
     if !word.contains(|c: char| !c.is_alphanumeric()) {

@@ -21,8 +21,8 @@ pub struct Fates {
     pub dropped: u64,
 }
 
-/// What is left of the tokens that a session stored and that left its window, once a disk budget made
-/// the store give up some.
+/// What is left of the tokens that a session stored and that left its window, once a disk budget
+/// made the store give up some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     /// Exact keys and values.

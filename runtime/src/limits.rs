@@ -86,11 +86,12 @@ pub const PIECE_BYTES: usize = 4 * 1024;
 /// A piece is cut at any character beyond this size.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 
-/// Resident bytes of the mapped index that the plan makes room for at least, where RAM has no limit.
+/// Resident bytes of the mapped index that the plan makes room for at least, where RAM has no
+/// limit.
 pub const INDEX_BYTES: u64 = 16 << 20;
 
-/// The same at most, however large the store is: the rest is mapped in when it is searched, and given
-/// back.
+/// The same at most, however large the store is: the rest is mapped in when it is searched, and
+/// given back.
 pub const INDEX_BYTES_MAX: u64 = 256 << 20;
 
 /// Least bytes of the index that stay resident from search to search.

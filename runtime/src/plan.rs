@@ -283,8 +283,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The index gets what is wanted, or what a limit leaves, but for the pages that threads look at
-    /// and a little more.
+    /// The index gets what is wanted, or what a limit leaves, but for the pages that threads look
+    /// at and a little more.
     fn plan_index(&mut self, layout: AddressLayout, r: &Request) {
         let page = (StoreOptions::PAGE_BLOCKS_MAX * layout.index_bytes()) as u64;
         let looked_at = search_threads() as u64 * page;

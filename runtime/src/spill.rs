@@ -144,8 +144,11 @@ pub struct Spill {
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,
     gist: Arc<Mutex<KeptGist>>,
-    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
+    note: Arc<Mutex<Option<Note>>>,
 }
+
+/// The name and the bytes of a note on its way to the store.
+type Note = (String, Vec<u8>);
 
 /// A gist on its way to the store; only the latest counts.
 #[derive(Debug, Default)]
@@ -292,7 +295,8 @@ impl Spill {
         kept.source = Some(source);
     }
 
-    /// Keeps a note in the store ([`Store::set_note`]) with the next commit; only the latest counts.
+    /// Keeps a note in the store ([`Store::set_note`]) with the next commit; only the latest
+    /// counts.
     pub fn keep_note(&self, name: &str, bytes: Vec<u8>) {
         let mut note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
         *note = Some((name.to_owned(), bytes));
@@ -368,7 +372,7 @@ impl Drop for Spill {
 }
 
 struct Writer {
-    note: Arc<Mutex<Option<(String, Vec<u8>)>>>,
+    note: Arc<Mutex<Option<Note>>>,
     gist: Arc<Mutex<KeptGist>>,
     gave_up: Arc<AtomicBool>,
     sparing: Arc<AtomicBool>,

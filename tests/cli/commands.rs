@@ -167,7 +167,8 @@ fn benches_run_with_their_smallest_parameters() {
     world.nothing_left();
 }
 
-/// The index of a store that grew is as large as it is; what is resident of it is what the plan says.
+/// The index of a store that grew is as large as it is; what is resident of it is what the plan
+/// says.
 #[test]
 fn a_grown_store_stays_within_its_ram() {
     let world = World::new();

@@ -174,10 +174,10 @@ fn split<'a>(
     Ok(split)
 }
 
-/// Scores where the terms are in more blocks than may be ranked. Of the rarest terms, as many as may
-/// be, it is their BM25. A common term counts for a block that has it what BM25 gives a block of
-/// average length that has it once: blocks are about equally long, and what a word counts that is
-/// in many of them is little. Terms of more than half of all blocks count nothing, as in BM25.
+/// Scores where the terms are in more blocks than may be ranked. Of the rarest terms, as many as
+/// may be, it is their BM25. A common term counts for a block that has it what BM25 gives a block
+/// of average length that has it once: blocks are about equally long, and what a word counts that
+/// is in many of them is little. Terms of more than half of all blocks count nothing, as in BM25.
 fn scores(conn: &Connection, split: &Split<'_>, last: i64) -> Result<Scores, CatalogueError> {
     let mut scores = Scores::new(last);
     if !split.ranked.is_empty() {

@@ -75,8 +75,8 @@ pub(crate) fn open_locked(
         storage.create_dir(dir).map_err(|e| io_error(&*storage, dir, e))?;
     }
     let failed = |e| catalogue_error(&*storage, e);
-    let place = storage.catalogue();
-    let catalogue = Catalogue::open(&place, identity.store, options).map_err(failed)?;
+    let catalogue =
+        Catalogue::open(&storage.catalogue(), identity.store, options).map_err(failed)?;
     let shared = Arc::new(Shared::new(Arc::clone(&storage), identity, options));
     shared.is_writers.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut problems = Vec::new();
@@ -100,7 +100,6 @@ pub(crate) fn open_locked(
         BTreeSet::new()
     });
     let closing = unsealed(&shared, &catalogue, &contents)?;
-    let numbers = recover::numbers(&*storage)?;
     let wear = catalogue.view(|view| view.wear()).map_err(failed)?;
     let mut store = Store {
         bytes: Bytes {
@@ -129,7 +128,7 @@ pub(crate) fn open_locked(
         earlier: BlockId(contents.next_id),
         next_id: contents.next_id,
         next_source: contents.sources.iter().map(|s| s.id.0 + 1).max().unwrap_or(1),
-        next_segment: numbers.last().map_or(1, |n| n + 1),
+        next_segment: recover::numbers(&*storage)?.last().map_or(1, |n| n + 1),
         created: true,
         buffer: Vec::new(),
         latched: None,

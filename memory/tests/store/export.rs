@@ -477,7 +477,7 @@ fn files_of_version_1_come_in() {
     for (at, (from, to)) in all.iter().enumerate().rev() {
         let kind = bytes[from + 4];
         if kind == 2 {
-            let without = |part: &mut Vec<u8>| drop(part.pop());
+            let without = |part: &mut Vec<u8>| part.truncate(part.len() - 1);
             bytes = forged(&bytes, at, without);
         } else if kind == 1 {
             bytes = forged(&bytes, at, put(0, [1, 0, 0, 0]));

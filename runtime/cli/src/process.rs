@@ -56,7 +56,8 @@ pub(crate) fn evict(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads the files of a folder and below, so that they are in the page cache, as far as it has room.
+/// Reads the files of a folder and below, so that they are in the page cache, as far as it has
+/// room.
 pub(crate) fn warm(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -19,8 +19,8 @@ use crate::limits::{BLOCK_TOKENS, CANDIDATE_BLOCKS, RECALL_BLOCKS_MAX, STALE_QUE
 use crate::rank::{Fusion, Ranked};
 use crate::window::Laying;
 
-/// Stale recalls may take one in so much of the time of absorbing, however large the store is: after
-/// one, as many chunks are skipped as that takes.
+/// Stale recalls may take one in so much of the time of absorbing, however large the store is:
+/// after one, as many chunks are skipped as that takes.
 const STALE_SHARE: u128 = 64;
 
 /// Most chunks that are skipped.

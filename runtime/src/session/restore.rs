@@ -99,8 +99,9 @@ impl Session {
         whole.is_ok()
     }
 
-    /// Brings one block back as the newest of the recent region: from its keys and values, or, where
-    /// they were given up or take longer to read than to compute, by running its tokens again.
+    /// Brings one block back as the newest of the recent region: from its keys and values, or,
+    /// where they were given up or take longer to read than to compute, by running its tokens
+    /// again.
     fn restore_block(&mut self, reader: &Reader, id: BlockId) -> Result<(), AbsorbError> {
         let Ok(info) = reader.block(id) else { return Ok(()) };
         let s = &mut self.scratch;

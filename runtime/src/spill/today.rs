@@ -1,7 +1,7 @@
 //! What a day's write budget allows.
 
-/// What of a block may be written on a day, less and less: in the order in which a disk budget takes
-/// from blocks.
+/// What of a block may be written on a day, less and less: in the order in which a disk budget
+/// takes from blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Today {
     /// All of it.

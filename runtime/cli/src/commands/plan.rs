@@ -1,6 +1,6 @@
 //! `plan`: every size before anything is allocated.
 
-use lcedge::setup;
+use lcedge::{Plan, setup};
 use serde_json::{Value, json};
 
 use crate::context::{Context, weights_name};
@@ -60,11 +60,17 @@ pub(crate) fn run(context: &mut Context) -> Result<u8, Failure> {
         out.line(format!("  {name:<40} {:>10}", size::text(bytes)))?;
     }
     out.line(format!(
-        "  The index of the memory, {} now, and sealed segments are mapped: what is looked at is\n  \
-         given back beyond these sizes.",
+        "  The index of the memory, {} now, and sealed segments are mapped: what is\n  \
+         looked at is given back beyond these sizes.",
         size::text(mapped)
     ))?;
     out.line("")?;
+    disk(context, &plan)
+}
+
+/// What tokens take on disk, and what a day may write.
+fn disk(context: &Context, plan: &Plan) -> Result<u8, Failure> {
+    let out = &context.out;
     out.line(out.paint.bold("Disk"))?;
     out.line(format!("  {:<40} {:>10}", "a token, exact", size::text(plan.store_bytes_per_token)))?;
     let million = plan.store_bytes_per_token.saturating_mul(1_000_000);
