@@ -158,13 +158,16 @@ impl Cost {
 
     /// Whether the next block is read, rather than computed again.
     pub fn reads(&mut self) -> bool {
-        match self.read.middle().zip(self.compute.middle()) {
-            Some((read, compute)) if read > compute => {
-                self.asked = (self.asked + 1) % TRIED;
-                self.asked == 0
-            }
-            _ => true,
+        !self.reading_loses() || {
+            self.asked = (self.asked + 1) % TRIED;
+            self.asked == 0
         }
+    }
+
+    /// Whether reading takes longer than computing, as far as both are known.
+    #[must_use]
+    pub fn reading_loses(&self) -> bool {
+        self.read.middle().zip(self.compute.middle()).is_some_and(|(read, compute)| read > compute)
     }
 }
 

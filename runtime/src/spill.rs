@@ -167,8 +167,8 @@ pub fn gist_name(source: &str) -> String {
 impl Spill {
     /// Starts the writer thread over `store`; it encodes keys and values as `dtype` and makes the
     /// addresses. A block has at most `beacons_max` beacons. Once `write_bytes_per_day` are used
-    /// up, blocks go without keys and values; beyond a tenth more without beacons too, and no room
-    /// is made for a disk budget by writing anew; beyond half more nothing is stored.
+    /// up, blocks go without keys and values; beyond half more without beacons too, and no room is
+    /// made for a disk budget by writing anew. Text and address are always stored.
     ///
     /// # Errors
     /// [`SpillError::Store`] when the system gives no thread.
@@ -454,10 +454,6 @@ impl Writer {
                 quant::encode(self.dtype, kv, &mut self.payload).map_err(|e| e.to_string())?;
             }
             Today::Beacons | Today::Text => self.sparing.store(true, Ordering::Release),
-            Today::Nothing => {
-                self.sparing.store(true, Ordering::Release);
-                return Err("half more than today's write budget was written".to_owned());
-            }
         }
         let finder = self.finder.as_ref();
         let address =

@@ -353,7 +353,8 @@ fn source_rows(
         *version = row.version.max(*version);
     }
     for row in rows.values_mut() {
-        row.superseded = newest.get(&row.name).is_some_and(|v| *v > row.version);
+        // An imported version can be superseded with no newer one here.
+        row.superseded |= newest.get(&row.name).is_some_and(|v| *v > row.version);
     }
     let before: BTreeMap<SourceId, &SourceRow> =
         contents.sources.iter().map(|s| (s.id, s)).collect();

@@ -108,8 +108,12 @@ fn the_resident_part_of_the_index_stays_within_its_limit() {
                     let now = resident(dir.path());
                     let mut most = most.lock().unwrap();
                     *most = now.max(*most);
+                    drop(most);
+                    std::thread::sleep(std::time::Duration::from_millis(2));
                 }
             });
+            // Also when something below fails.
+            let _ends = Ends(&done);
             let reader = Reader::open(dir.path(), &limited).unwrap();
             assert_eq!(use_it(&reader, layout), wanted);
             assert!(reader.stats().unwrap().index_resident_bytes <= LIMIT);
@@ -117,11 +121,19 @@ fn the_resident_part_of_the_index_stays_within_its_limit() {
             assert_eq!(use_it(&store.reader(), layout), wanted);
             let source = store.begin_source("b").unwrap().id;
             append_many(&mut store, source, layout);
-            done.store(true, Ordering::Relaxed);
         });
         let most = *most.lock().unwrap();
         // A reader and a writer, each with its own limit.
         assert!(most <= 2 * LIMIT, "{most} of {bytes} were resident");
+    }
+}
+
+/// Says that it is done when it goes.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -234,7 +234,7 @@ impl Session {
         let searched = search.elapsed();
         if question.recall.is_none()
             && !passages.blocks.is_empty()
-            && (self.lacks_kv(&passages.blocks) || !self.cost.reads())
+            && (self.lacks_kv(&passages.blocks) || self.cost.reading_loses())
         {
             // Where keys and values were given up, or take longer to read than to compute, the text
             // is encoded again, and the answer says so.

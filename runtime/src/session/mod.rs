@@ -56,8 +56,8 @@ const GIVEN_UP: &str = "the disk budget is reached: the oldest blocks give up th
 
 /// Said once when a day's write budget is used up.
 const SPARING: &str = "today's write budget is used up: what is read from now on is stored as \
-    text, address and beacons, without keys and values, and, when much more is read, as text or \
-    not at all, until tomorrow (UTC); --write-rate changes it";
+    text, address and beacons, without keys and values, and, when much more is read, as text and \
+    address alone, until tomorrow (UTC); --write-rate changes it";
 
 /// How a session holds its store.
 pub enum Access {
@@ -431,7 +431,7 @@ impl Session {
             self.told_sparing = true;
             self.warn(SPARING.to_owned());
         }
-        if !self.told_given_up && !sparing && self.spill.as_ref().is_some_and(Spill::gave_up) {
+        if !self.told_given_up && self.spill.as_ref().is_some_and(Spill::gave_up) {
             self.told_given_up = true;
             self.warn(GIVEN_UP.to_owned());
         }

@@ -8,24 +8,20 @@ pub(super) enum Today {
     All,
     /// Beacons, text and address.
     Beacons,
-    /// Text and address; no room is made for a disk budget by writing segments anew.
+    /// Text and address, which are never held back: what was read is not lost. No room is made for
+    /// a disk budget by writing segments anew.
     Text,
-    /// Nothing of it.
-    Nothing,
 }
 
 impl Today {
     /// When so much was written of a day's budget.
     pub(super) const fn of(spent: u64, budget: u64) -> Self {
-        let over = spent.saturating_sub(budget);
         if spent < budget {
             Self::All
-        } else if over <= budget / 10 {
+        } else if spent - budget <= budget / 2 {
             Self::Beacons
-        } else if over <= budget / 2 {
-            Self::Text
         } else {
-            Self::Nothing
+            Self::Text
         }
     }
 }
@@ -40,14 +36,12 @@ mod tests {
             (0, Today::All),
             (999, Today::All),
             (1000, Today::Beacons),
-            (1100, Today::Beacons),
-            (1101, Today::Text),
-            (1500, Today::Text),
-            (1501, Today::Nothing),
-            (u64::MAX, Today::Nothing),
+            (1500, Today::Beacons),
+            (1501, Today::Text),
+            (u64::MAX, Today::Text),
         ] {
             assert_eq!(Today::of(spent, 1000), want, "{spent}");
         }
-        assert_eq!(Today::of(1, 0), Today::Nothing);
+        assert_eq!(Today::of(1, 0), Today::Text);
     }
 }

@@ -1,6 +1,7 @@
 //! `bench recall`: search, fuse, read and place over a large store, without the model's own time;
 //! also from a cold page cache, and what the search finds of what there is.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -244,9 +245,20 @@ pub(crate) fn filled(
     let prepared = context.setting_up(|options, tell| setup::model(options, kind, tell))?;
     let mut options = setup::store_options(&context.options, &prepared.card);
     options.address = layout.unwrap_or(options.address);
-    if Reader::open(workspace.path(), &options).is_ok_and(|r| r.blocks() == blocks) {
+    let ours = |r: &Reader| {
+        r.blocks() == blocks && r.sources().iter().all(|s| s.name == synthetic::SOURCE)
+    };
+    if Reader::open(workspace.path(), &options).is_ok_and(|r| ours(&r)) {
         context.out.note(format!("using the store of {} blocks", size::count(blocks as u64)));
         return Ok((workspace, synthetic::Filled::default()));
+    }
+    // Nobody's memory is filled with what is made up.
+    let held = fs::read_dir(workspace.path()).is_ok_and(|mut files| files.next().is_some());
+    if held {
+        let path = workspace.path().display();
+        let failure = format!("--store {path} holds something else than these blocks");
+        return Err(Failure::bad_argument(failure)
+            .hint("name a new folder, or none (and unset LCEDGE_STORE)".to_owned()));
     }
     context.out.note(format!("making a store of {} blocks", size::count(blocks as u64)));
     let filled = synthetic::fill(workspace.path(), &options, context.options.kv, blocks)?;

@@ -15,6 +15,9 @@ use lcedge_eval::rng::Rng;
 use crate::failure::Failure;
 use crate::{process, size};
 
+/// The source of all that is made up.
+pub(crate) const SOURCE: &str = "synthetic.log";
+
 /// Encoded blocks that are made; the store repeats them.
 const DISTINCT: usize = 16;
 /// Lines of one block.
@@ -56,7 +59,7 @@ pub(crate) fn fill(
     let failed = |e: &dyn std::fmt::Display| Failure::new("store_io", e);
     let start = Instant::now();
     let mut store = Store::open(dir, options).map_err(lcedge::setup::SetupError::from)?;
-    let source = store.begin_source("synthetic.log").map_err(|e| failed(&e))?.id;
+    let source = store.begin_source(SOURCE).map_err(|e| failed(&e))?.id;
     let (mut byte, mut line) = (0, 1);
     let mut commits = Duration::ZERO;
     for i in 0..blocks {

@@ -101,7 +101,12 @@ fn until_the_end(context: &mut Context, talk: &mut Talk) -> Result<(), Failure> 
             continue;
         }
         let next = match command(&text) {
-            Some(words) => commands::run(context, talk, words),
+            Some(words) => {
+                let done = commands::run(context, talk, words);
+                // A Ctrl-C meanwhile was meant for this command.
+                context.stop.calm();
+                done
+            }
             None => talk.turn(context, &text).map(|()| Next::Line),
         };
         match next {
@@ -109,6 +114,7 @@ fn until_the_end(context: &mut Context, talk: &mut Talk) -> Result<(), Failure> 
             Ok(Next::End) => break,
             // What was said wrongly does not end the conversation.
             Err(failure) if talk.goes_on() && !failure.is_broken_pipe() => {
+                context.stop.calm();
                 context.out.failure(&failure);
             }
             Err(failure) => return Err(failure),
