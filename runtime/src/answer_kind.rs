@@ -39,8 +39,8 @@ pub fn clashes(question: &str, answer: &str) -> bool {
     }
 }
 
-/// Words that an answer is by its form alone, whether or not its line says them: an IP address is an
-/// address. Only forms that hardly mean anything else.
+/// Words that an answer is by its form alone, whether or not its line says them: an IP address is
+/// an address. Only forms that hardly mean anything else.
 #[must_use]
 pub fn is_by_form(answer: &str) -> &'static [&'static str] {
     let answer = answer.trim().trim_end_matches(['.', ',', ';', '!']);

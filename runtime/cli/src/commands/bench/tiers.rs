@@ -106,7 +106,8 @@ fn print(
         ))?;
         rows.push(json!({
             "arm": arm.name, "tokens_per_second": round(rate), "ratio": thousandth(ratio),
-            "ratio_min": thousandth(low), "ratio_max": thousandth(high), "folds": folds, "fold_ms": fold_ms,
+            "ratio_min": thousandth(low), "ratio_max": thousandth(high), "folds": folds,
+            "fold_ms": fold_ms,
         }));
         arm.session.finish_source().map_err(Failure::from)?;
         arm.session.close().map_err(Failure::from)?;
