@@ -12,9 +12,9 @@ use serde::Serialize;
 pub const THRESHOLD: f32 = 0.5;
 
 /// The same for a model with a trained memory. On the calibration family (120 facts, 120 absent
-/// ones, fitted on them) 80% of the facts were answered rightly at this threshold, none wrongly, and
-/// 1% of the absent ones got an invented answer, at 0.45 82, 1 and 2%; of 34 + 34 questions about
-/// the example logs 71, 12 and 15%.
+/// ones, fitted on them) 80% of the facts were answered rightly at this threshold, none wrongly,
+/// and 1% of the absent ones got an invented answer, at 0.45 82, 1 and 2%; of 34 + 34 questions
+/// about the example logs 71, 12 and 15%.
 pub const THRESHOLD_TRAINED: f32 = 0.6;
 
 /// What the confidence is computed from.
