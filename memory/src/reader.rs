@@ -461,12 +461,7 @@ impl Reader {
         k: usize,
         filter: &Filter<'_>,
     ) -> Result<Vec<TextHit>, ReadError> {
-        let snapshot = self.snapshot();
-        let sieve = sieve(&snapshot, filter);
-        let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        let blocks = snapshot.len();
-        let ranking = Ranking { blocks, ranked_max: query::ranked_max(blocks) };
-        Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
+        self.text_ranked(text, k, filter, query::ranked_max)
     }
 
     /// As [`search_text`](Self::search_text), with every block ranked that has any word of the
@@ -480,10 +475,22 @@ impl Reader {
         k: usize,
         filter: &Filter<'_>,
     ) -> Result<Vec<TextHit>, ReadError> {
+        self.text_ranked(text, k, filter, |_| usize::MAX)
+    }
+
+    /// `ranked_max`: blocks whose whole BM25 may be computed, of so many.
+    fn text_ranked(
+        &self,
+        text: &str,
+        k: usize,
+        filter: &Filter<'_>,
+        ranked_max: fn(usize) -> usize,
+    ) -> Result<Vec<TextHit>, ReadError> {
         let snapshot = self.snapshot();
         let sieve = sieve(&snapshot, filter);
         let keep = |id| snapshot.get(id).is_some_and(|e| sieve.keeps(&e.info));
-        let ranking = Ranking { blocks: snapshot.len(), ranked_max: usize::MAX };
+        let blocks = snapshot.len();
+        let ranking = Ranking { blocks, ranked_max: ranked_max(blocks) };
         Ok(self.catalogue.with(|conn| query::search(conn, text, k, ranking, keep))?)
     }
 

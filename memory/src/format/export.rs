@@ -187,14 +187,11 @@ pub(crate) fn decode(prefix: &[u8; PREFIX], body: &[u8]) -> Result<Frame, FrameE
             let (version, progress) = (rest.u32()?, rest.progress()?);
             let name = String::from_utf8(rest.bytes()?).map_err(|_| FrameError::Wrong("name"))?;
             // The last field is of version 2.
-            let superseded = match rest.0.is_empty() {
-                true => 0,
-                false => rest.u8()?,
+            let superseded = match if rest.0.is_empty() { 0 } else { rest.u8()? } {
+                0 => false,
+                1 => true,
+                _ => return Err(FrameError::Wrong("superseded")),
             };
-            if superseded > 1 {
-                return Err(FrameError::Wrong("superseded"));
-            }
-            let superseded = superseded == 1;
             Frame::Source(Source { name, version, progress, superseded })
         }
         BLOCK => Frame::Block(rest.block()?),
